@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The usage record: the one account of one exchange, whatever happened to it. Every exchange ends in exactly one. The ledger will take the
+ * same struct; today it goes to a log of JSON lines. Plain data without pointers, so that it can cross threads by copy.
+ */
+#ifndef ENTENTE_LEDGER_RECORD_H
+#define ENTENTE_LEDGER_RECORD_H
+
+#include "base/buf.h"
+#include "base/limits.h"
+#include "neutral/usage.h"
+
+#define RECORD_NAME_BYTES 48  /* names are cut at this many bytes, marked by a final '~' */
+#define RECORD_ID_BYTES 24
+
+enum record_outcome {
+    RECORD_ANSWERED,  /* the client has the whole answer */
+    RECORD_REFUSED,   /* no provider was asked: bad request, key, agreement, overload */
+    RECORD_FAILED,    /* providers were asked, none answered; the client has an error */
+    RECORD_BROKEN,    /* the answer broke off after the client had some of it */
+    RECORD_ABANDONED, /* the client left before the end */
+    RECORD_OUTCOMES
+};
+
+enum attempt_outcome {
+    ATTEMPT_NONE,
+    ATTEMPT_ANSWERED,
+    ATTEMPT_CONNECT, ATTEMPT_TIMEOUT, ATTEMPT_RESET, ATTEMPT_PROTOCOL,  /* transport */
+    ATTEMPT_REFUSED, ATTEMPT_RATE, ATTEMPT_QUOTA, ATTEMPT_CREDENTIAL, ATTEMPT_FAULT, /* by status */
+    ATTEMPT_CANCELLED, /* the client left */
+    ATTEMPT_BROKEN,    /* lost after the first byte had gone to the client */
+    ATTEMPT_OUTCOMES
+};
+
+struct attempt_record {
+    uint16_t deployment;  /* index in the catalog of that time */
+    uint16_t status;      /* of the provider's answer, 0 when none */
+    uint8_t outcome;      /* enum attempt_outcome */
+    uint32_t wait_us;     /* from start of the attempt to its first byte or end */
+    char provider[RECORD_NAME_BYTES];
+    char model[RECORD_NAME_BYTES];
+};
+
+struct usage_record {
+    char id[RECORD_ID_BYTES];         /* x-entente-request-id */
+    int64_t wall_us;                  /* Unix time of the request's first byte */
+    uint32_t receive_us;              /* first to last byte of the request */
+    uint32_t first_byte_us;           /* first byte of the request to first byte of the answer to the client; 0 when none */
+    uint64_t duration_us;             /* first byte of the request to the end */
+    uint8_t outcome;                  /* enum record_outcome */
+    uint8_t api;                      /* enum api of dialect/dialect.h; 0 when unknown */
+    bool stream;
+    uint16_t status;                  /* what the client got; 499 when it left before a status */
+    uint16_t error;                   /* enum err, 0 when none */
+    char key[RECORD_NAME_BYTES], department[RECORD_NAME_BYTES];
+    char model_asked[RECORD_NAME_BYTES];
+    char model_served[RECORD_NAME_BYTES]; /* as the provider named it */
+    uint8_t finish;                   /* enum finish_reason */
+    uint8_t attempts_n;
+    struct attempt_record attempts[LIMIT_ATTEMPTS];
+    struct usage usage;
+    int64_t provider_cost_nano;       /* -1 when the provider states none */
+    uint64_t bytes_in, bytes_out;     /* bodies, client side */
+};
+
+const char *record_outcome_name(enum record_outcome o);
+const char *attempt_outcome_name(enum attempt_outcome o);
+void record_set_name(char to[RECORD_NAME_BYTES], struct span name);
+enum err record_write_json(const struct usage_record *r, struct buf *out) MUST_CHECK; /* one line with its LF */
+
+#endif
