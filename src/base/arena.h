@@ -31,6 +31,7 @@ void arena_init(struct arena *a, size_t first_bytes); /* allocates nothing yet *
 void arena_fini(struct arena *a);                     /* frees all; the arena can be used again */
 void *arena_alloc(struct arena *a, size_t bytes);
 void *arena_zalloc(struct arena *a, size_t bytes);
+void *arena_zalloc_array(struct arena *a, size_t bytes_each, size_t n); /* a product that overflows ends the process */
 struct span arena_dup(struct arena *a, struct span s);
 char *arena_strdup(struct arena *a, struct span s); /* NUL-terminated copy */
 struct span arena_printf(struct arena *a, const char *format, ...) PRINTF_LIKE(2, 3);
@@ -39,6 +40,6 @@ void arena_rewind(struct arena *a, struct arena_mark mark);
 size_t arena_bytes(const struct arena *a); /* held from the system */
 
 #define ARENA_NEW(arena, type) ((type *)arena_zalloc((arena), sizeof(type)))
-#define ARENA_ARRAY(arena, type, n) ((type *)arena_zalloc((arena), sizeof(type) * (size_t)(n)))
+#define ARENA_ARRAY(arena, type, n) ((type *)arena_zalloc_array((arena), sizeof(type), (size_t)(n)))
 
 #endif

@@ -26,9 +26,9 @@ enum err buf_printf(struct buf *b, const char *format, ...) PRINTF_LIKE(2, 3) MU
 void buf_consume(struct buf *b, size_t n); /* from the front; gives the block back when it empties */
 void buf_move(struct buf *to, struct buf *from); /* takes everything; from is empty after; to must be empty */
 
-static inline struct span buf_span(const struct buf *b) { return span_of(b->p ? b->p + b->at : NULL, b->end - b->at); }
+static inline struct span buf_span(const struct buf *b) { return span_of(b->at ? b->p + b->at : b->p, b->end - b->at); }
 static inline size_t buf_bytes(const struct buf *b) { return b->end - b->at; }
-static inline char *buf_tail(struct buf *b) { return b->p + b->end; }                /* after buf_reserve */
+static inline char *buf_tail(struct buf *b) { return b->end ? b->p + b->end : b->p; } /* after buf_reserve */
 static inline size_t buf_room(const struct buf *b) { return b->capacity - b->end; } /* without growing */
 static inline void buf_extend(struct buf *b, size_t n) { b->end += n; }              /* n bytes were written at buf_tail */
 

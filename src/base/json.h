@@ -23,6 +23,8 @@ struct json {
     enum err error;          /* ERR_OK, ERR_JSON, ERR_UTF8, ERR_DEPTH */
     const char *error_what;  /* "expected a colon", for messages */
     unsigned depth;
+    enum { JSON_WANT_VALUE, JSON_WANT_FIRST, JSON_WANT_MORE } want; /* what may come next: a value; the first key or item, or
+                                                                       the closing bracket; a comma or the closing bracket */
 };
 
 struct json_string {

@@ -30,6 +30,12 @@ void log_set_level(enum log_level level);
 enum log_level log_level(void);
 void log_set_writer(void (*write_line)(void *owner, struct span line), void *owner); /* NULL: stderr */
 void log_line(enum log_level level, const char *message, ... /* name, LOG_x value, ..., NULL */) __attribute__((sentinel));
+void log_set_clock(int64_t (*wall_us)(void *owner), void *owner); /* NULL: the system's; a simulated world sets its own */
+
+/* Text that a peer sent, fit for a log line: at most LOG_PEER_BYTES of it, control characters dropped, not cut inside a
+ * character. The result lies in out. */
+#define LOG_PEER_BYTES 256
+struct span log_peer_text(struct span text, char out[LOG_PEER_BYTES]);
 bool log_level_from_name(struct span name, enum log_level *ret);
 
 #endif

@@ -22,9 +22,13 @@ struct span {
 static inline struct span span_of(const void *p, size_t n) { return (struct span){p, n}; }
 static inline struct span span_str(const char *s) { return (struct span){s, s ? strlen(s) : 0}; }
 static inline bool span_eq(struct span a, struct span b) { return a.n == b.n && (a.n == 0 || memcmp(a.p, b.p, a.n) == 0); }
-static inline bool span_starts(struct span s, struct span head) { return s.n >= head.n && memcmp(s.p, head.p, head.n) == 0; }
-static inline bool span_ends(struct span s, struct span tail) { return s.n >= tail.n && memcmp(s.p + s.n - tail.n, tail.p, tail.n) == 0; }
-static inline struct span span_from(struct span s, size_t at) { return at >= s.n ? (struct span){s.p + s.n, 0} : (struct span){s.p + at, s.n - at}; }
+static inline bool span_starts(struct span s, struct span head) { return s.n >= head.n && (head.n == 0 || memcmp(s.p, head.p, head.n) == 0); }
+static inline bool span_ends(struct span s, struct span tail) { return s.n >= tail.n && (tail.n == 0 || memcmp(s.p + s.n - tail.n, tail.p, tail.n) == 0); }
+static inline struct span span_from(struct span s, size_t at) /* without adding to a NULL pointer */
+{
+    size_t skip = at < s.n ? at : s.n;
+    return skip ? (struct span){s.p + skip, s.n - skip} : s;
+}
 static inline struct span span_to(struct span s, size_t end) { return (struct span){s.p, end < s.n ? end : s.n}; }
 
 bool span_eq_nocase(struct span a, struct span b);             /* ASCII letters only */

@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Dates by arithmetic, in UTC and the proleptic Gregorian calendar, without the C library and so without locales or zones.
+ * The conversions between days and dates follow Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms" (2013,
+ * https://howardhinnant.github.io/date_algorithms.html): years begin in March, so that the leap day comes last, and 400
+ * years (an era) always have 146097 days.
+ */
+#include "base/clock.h"
+
+#include <stdio.h>
+
+#define US_PER_S 1000000
+#define S_PER_DAY 86400
+#define YEAR_9999_END_US INT64_C(253402300799999999)
+#define YEAR_0_BEGIN_US (-INT64_C(62167219200000000))
+
+struct date {
+    int year, month, day;           /* month and day from 1 */
+    int hour, minute, second, us;
+    int weekday;                    /* 0 is Sunday */
+};
+
+static const char month_names[12][4] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
+static const char *const day_names[7] = {"Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"};
+
+static int64_t days_from_date(int year, int month, int day)
+{
+    int64_t y = month <= 2 ? year - 1 : year;
+    int64_t era = (y >= 0 ? y : y - 399) / 400, year_of_era = y - era * 400;
+    int64_t day_of_year = (153 * (month > 2 ? month - 3 : month + 9) + 2) / 5 + day - 1;
+    int64_t day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
+    return era * 146097 + day_of_era - 719468; /* days from 0000-03-01 to 1970-01-01 */
+}
+
+static void date_from_days(int64_t days, struct date *ret)
+{
+    int64_t z = days + 719468, era = (z >= 0 ? z : z - 146096) / 146097, day_of_era = z - era * 146097;
+    int64_t year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36524 - day_of_era / 146096) / 365;
+    int64_t day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    int64_t month_from_march = (5 * day_of_year + 2) / 153;
+    ret->day = (int)(day_of_year - (153 * month_from_march + 2) / 5 + 1);
+    ret->month = (int)(month_from_march < 10 ? month_from_march + 3 : month_from_march - 9);
+    ret->year = (int)(year_of_era + era * 400 + (ret->month <= 2));
+    ret->weekday = (int)(((days + 4) % 7 + 7) % 7); /* 1970-01-01 was a Thursday */
+}
+
+/* Times that four digits of a year cannot say become the nearest that they can. */
+static struct date date_from_us(int64_t wall_us)
+{
+    struct date d;
+    int64_t us = wall_us > YEAR_9999_END_US ? YEAR_9999_END_US : wall_us < YEAR_0_BEGIN_US ? YEAR_0_BEGIN_US : wall_us;
+    int64_t seconds = us / US_PER_S - (us % US_PER_S < 0), days = seconds / S_PER_DAY - (seconds % S_PER_DAY < 0);
+    int in_day = (int)(seconds - days * S_PER_DAY);
+    date_from_days(days, &d);
+    d.hour = in_day / 3600;
+    d.minute = in_day / 60 % 60;
+    d.second = in_day % 60;
+    d.us = (int)(us - seconds * US_PER_S);
+    return d;
+}
+
+static char *put_digits(char *out, int value, int digits)
+{
+    for (int i = digits - 1; i >= 0; i--, value /= 10)
+        out[i] = (char)('0' + value % 10);
+    return out + digits;
+}
+
+static char *put_number(char *out, int value, int digits, char after)
+{
+    out = put_digits(out, value, digits);
+    *out++ = after;
+    return out;
+}
+
+static char *put_name(char *out, const char *name, const char *after)
+{
+    size_t n = strlen(after);
+    memcpy(out, name, 3);
+    memcpy(out + 3, after, n);
+    return out + 3 + n;
+}
+
+struct span clock_rfc3339_us(char out[CLOCK_RFC3339_BYTES], int64_t wall_us)
+{
+    struct date d = date_from_us(wall_us);
+    char *p = put_number(out, d.year, 4, '-');
+    p = put_number(p, d.month, 2, '-');
+    p = put_number(p, d.day, 2, 'T');
+    p = put_number(p, d.hour, 2, ':');
+    p = put_number(p, d.minute, 2, ':');
+    p = put_number(p, d.second, 2, '.');
+    p = put_number(p, d.us, 6, 'Z');
+    *p = '\0';
+    return span_of(out, (size_t)(p - out));
+}
+
+struct span clock_http_date(char out[CLOCK_HTTP_DATE_BYTES], int64_t wall_us)
+{
+    struct date d = date_from_us(wall_us);
+    char *p = put_name(out, day_names[d.weekday], ", ");
+    p = put_number(p, d.day, 2, ' ');
+    p = put_name(p, month_names[d.month - 1], " ");
+    p = put_number(p, d.year, 4, ' ');
+    p = put_number(p, d.hour, 2, ':');
+    p = put_number(p, d.minute, 2, ':');
+    p = put_number(p, d.second, 2, ' ');
+    p = put_name(p, "GMT", "");
+    *p = '\0';
+    return span_of(out, (size_t)(p - out));
+}
+
+/* Parsing takes from the front of a span; each step is false when the text is otherwise. */
+
+static bool take_text(struct span *s, struct span text)
+{
+    if (!span_starts(*s, text))
+        return false;
+    *s = span_from(*s, text.n);
+    return true;
+}
+
+static bool take_digits(struct span *s, size_t digits, int *ret)
+{
+    uint64_t value;
+    if (s->n < digits || !span_to_u64(span_to(*s, digits), &value))
+        return false;
+    *s = span_from(*s, digits);
+    *ret = (int)value;
+    return true;
+}
+
+static bool take_month(struct span *s, int *ret)
+{
+    for (int i = 0; i < 12; i++)
+        if (take_text(s, span_of(month_names[i], 3))) {
+            *ret = i + 1;
+            return true;
+        }
+    return false;
+}
+
+static bool take_time(struct span *s, struct date *d)
+{
+    return take_digits(s, 2, &d->hour) && take_text(s, SPAN(":")) && take_digits(s, 2, &d->minute) && take_text(s, SPAN(":")) &&
+           take_digits(s, 2, &d->second);
+}
+
+/* Sun, 06 Nov 1994 08:49:37 GMT, after the comma */
+static bool take_fixdate(struct span *s, struct date *d)
+{
+    return take_text(s, SPAN(", ")) && take_digits(s, 2, &d->day) && take_text(s, SPAN(" ")) && take_month(s, &d->month) &&
+           take_text(s, SPAN(" ")) && take_digits(s, 4, &d->year) && take_text(s, SPAN(" ")) && take_time(s, d) &&
+           take_text(s, SPAN(" GMT"));
+}
+
+/* Sunday, 06-Nov-94 08:49:37 GMT. The century is guessed without a look at the clock: nothing here is older than 1970. */
+static bool take_rfc850(struct span *s, struct date *d)
+{
+    bool is_good = take_text(s, SPAN(", ")) && take_digits(s, 2, &d->day) && take_text(s, SPAN("-")) && take_month(s, &d->month) &&
+                   take_text(s, SPAN("-")) && take_digits(s, 2, &d->year) && take_text(s, SPAN(" ")) && take_time(s, d) &&
+                   take_text(s, SPAN(" GMT"));
+    d->year += d->year < 70 ? 2000 : 1900;
+    return is_good;
+}
+
+/* Sun Nov  6 08:49:37 1994 */
+static bool take_asctime(struct span *s, struct date *d)
+{
+    return take_text(s, SPAN(" ")) && take_month(s, &d->month) && take_text(s, SPAN(" ")) &&
+           (take_text(s, SPAN(" ")) ? take_digits(s, 1, &d->day) : take_digits(s, 2, &d->day)) && take_text(s, SPAN(" ")) &&
+           take_time(s, d) && take_text(s, SPAN(" ")) && take_digits(s, 4, &d->year);
+}
+
+static int days_in_month(int year, int month)
+{
+    static const char days[12] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
+    bool is_leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    return month == 2 && is_leap ? 29 : days[month - 1];
+}
+
+/* A leap second is allowed; it is the same instant as the second after it. */
+static bool date_is_possible(const struct date *d)
+{
+    return d->day >= 1 && d->day <= days_in_month(d->year, d->month) && d->hour <= 23 && d->minute <= 59 && d->second <= 60;
+}
+
+static bool take_date(struct span *s, struct date *d)
+{
+    for (int i = 0; i < 7; i++) {
+        if (take_text(s, span_str(day_names[i])))
+            return take_rfc850(s, d);
+        if (take_text(s, span_of(day_names[i], 3)))
+            return span_starts(*s, SPAN(",")) ? take_fixdate(s, d) : take_asctime(s, d);
+    }
+    return false;
+}
+
+enum err clock_parse_http_date(struct span text, int64_t *ret_wall_us)
+{
+    struct date d = {0};
+    if (!take_date(&text, &d) || text.n != 0 || !date_is_possible(&d))
+        return ERR_SYNTAX;
+    int64_t seconds = days_from_date(d.year, d.month, d.day) * S_PER_DAY + d.hour * 3600 + d.minute * 60 + d.second;
+    *ret_wall_us = seconds * US_PER_S;
+    return ERR_OK;
+}
+
+enum err clock_parse_duration(struct span text, uint64_t *ret_ns)
+{
+    static const struct { const char *unit; uint64_t ns; } units[] = {
+        {"ns", 1}, {"us", 1000}, {"ms", 1000000}, {"s", 1000000000}, {"m", 60000000000}, {"h", 3600000000000}, {"d", 86400000000000},
+    };
+    uint64_t number;
+    size_t digits = 0;
+    while (digits < text.n && text.p[digits] >= '0' && text.p[digits] <= '9')
+        digits++;
+    if (!span_to_u64(span_to(text, digits), &number))
+        return ERR_SYNTAX;
+    for (size_t i = 0; i < COUNT_OF(units); i++)
+        if (span_eq(span_from(text, digits), span_str(units[i].unit)))
+            return __builtin_mul_overflow(number, units[i].ns, ret_ns) ? ERR_SYNTAX : ERR_OK;
+    return ERR_SYNTAX;
+}
