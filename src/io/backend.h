@@ -10,12 +10,22 @@
 #include "io/resolve.h"
 #include "io/sock.h"
 
+/* What loop.c, sock.c and disk.c know of a world's objects: each world's own struct begins with it. */
+struct listener {
+    struct loop *loop;
+    sock_accept_fn *fn;
+    void *owner;
+};
+struct disk_file {
+    const struct io_backend *backend;
+};
+
 struct io_backend {
     /* lifetime: state is what loop_new was given; open returns the world's own per-loop state */
     void *(*open)(struct loop *l, void *state);
     void (*close)(struct loop *l, void *world);
-    /* waits until something is ready or until_ns (UINT64_MAX: no timer), calls on_ready and on_accept of what is; returns early
-     * on wake. */
+    /* waits until something is ready or until_ns (0: does not wait; UINT64_MAX: no timer), then calls loop_tick once, then
+     * on_ready and on_accept of what is; returns early on wake. */
     void (*wait)(struct loop *l, void *world, uint64_t until_ns);
     void (*wake)(void *world); /* any thread */
     uint64_t (*monotonic_ns)(void *world);
@@ -46,6 +56,7 @@ struct io_backend {
 const struct io_backend *io_epoll(void);
 const struct io_backend *loop_backend(const struct loop *l);
 void *loop_world(const struct loop *l);
+void loop_tick(struct loop *l); /* reads the clock and fires the timers that are due */
 void loop_count_sock(struct loop *l, int change); /* backends report socks and listeners for loop_socks */
 
 #endif

@@ -23,13 +23,16 @@ struct loop *loop_new(const struct io_backend *backend, void *backend_state); /*
 void loop_free(struct loop *l);   /* every sock, timer and task must be gone: CHECKed */
 void loop_run(struct loop *l);    /* until loop_stop */
 void loop_stop(struct loop *l);   /* from the loop's own thread */
+void loop_turn(struct loop *l);   /* one turn; on the real backend it sleeps until loop_next_ns or readiness */
+uint64_t loop_next_ns(const struct loop *l); /* when it wants a turn: 0 at once, UINT64_MAX only when something happens */
 
 uint64_t loop_now_ns(const struct loop *l);  /* monotonic, as read at the start of this turn */
 uint64_t loop_clock_ns(struct loop *l);      /* monotonic, read now; for measuring inside a turn */
 int64_t loop_wall_us(const struct loop *l);  /* Unix time in microseconds at the start of this turn */
 uint64_t loop_random(struct loop *l);        /* fast, seeded, not for secrets */
 
-/* Timers. A timer that is set again to a later time costs nothing until it would have fired. */
+/* Timers. A timer that is set again to a later time costs nothing until it would have fired. A timer set to a time that has
+ * passed fires in the next turn, never in this one, so that a callback that sets its own timer to now starves nobody. */
 typedef void timer_fn(void *owner);
 struct timer {
     timer_fn *fn;
@@ -55,7 +58,8 @@ void task_init(struct task *t, task_fn *fn, void *owner);
 void loop_defer(struct loop *l, struct task *t);
 void task_cancel(struct task *t);
 
-/* Messages from any thread. fn runs on the loop's thread; m belongs to the receiver from then on. */
+/* Messages from any thread. fn runs on the loop's thread; m belongs to the receiver from then on. Messages of one thread arrive
+ * in their order. What is posted after the loop's last turn is never delivered: loop_free forgets it. */
 typedef void message_fn(struct loop *l, void *owner, void *m);
 enum err loop_post(struct loop *l, message_fn *fn, void *owner, void *m) MUST_CHECK; /* ERR_NO_MEMORY */
 
