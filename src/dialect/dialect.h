@@ -60,10 +60,7 @@ struct complaint {
     char message[256];  /* a sentence */
 };
 
-/* ---- what the answer told (filled by scan_event, scan_answer) ---- */
-
-enum finish_reason { FINISH_NONE, FINISH_STOP, FINISH_LENGTH, FINISH_TOOL_CALLS, FINISH_CONTENT_FILTER, FINISH_ERROR, FINISH_OTHER };
-const char *finish_reason_name(enum finish_reason f);
+/* ---- what the answer told (filled by scan_event, scan_answer); enum finish_reason is in neutral/event.h ---- */
 
 struct answer_notes {
     struct usage usage;         /* source REPORTED once the provider said something */
