@@ -3,7 +3,7 @@
  * A provider that costs next to nothing: it answers every POST with a chat.completion of some 600 bytes, and
  * a request that asks for "stream": true with --chunks events of some 220 bytes, each one HTTP chunk. All bytes
  * are made at start; answering is copying. With --interval-us 0 a stream is written as fast as the peer reads,
- * --burst chunks per write; otherwise one chunk per interval, each stream at a phase of its own.
+ * --burst chunks per write; otherwise one chunk per interval, each stream at a phase of its own unless --in-step.
  * It keeps no timeouts and trusts its peers: it is for 127.0.0.1 and benchmarks only.
  */
 #include "wire.h"
@@ -30,6 +30,7 @@ struct options {
     long interval_us;
     long ttft_us;
     long burst;
+    bool in_step;
 };
 
 enum conn_step {
@@ -339,7 +340,7 @@ static bool conn_answer(struct conn *c)
     if (c->streaming && !opt.interval_us && !opt.ttft_us)
         return conn_due(c);
     if (c->streaming) {
-        int64_t phase = opt.interval_us ? (int64_t)(random() % (opt.interval_us * 1000)) : 0;
+        int64_t phase = opt.interval_us && !opt.in_step ? (int64_t)(random() % (opt.interval_us * 1000)) : 0;
         conn_wait(c, wire_now_ns() + opt.ttft_us * 1000 + phase);
         return true;
     }
@@ -428,7 +429,7 @@ static void read_options(int argc, char **argv)
 {
     static const struct option list[] = {
         {"port", 1, 0, 'p'}, {"chunks", 1, 0, 'c'}, {"interval-us", 1, 0, 'i'}, {"ttft-us", 1, 0, 't'},
-        {"burst", 1, 0, 'b'}, {0}};
+        {"burst", 1, 0, 'b'}, {"in-step", 0, 0, 's'}, {0}};
     int o;
     while ((o = getopt_long(argc, argv, "", list, NULL)) != -1) {
         switch (o) {
@@ -437,8 +438,10 @@ static void read_options(int argc, char **argv)
         case 'i': opt.interval_us = atol(optarg); break;
         case 't': opt.ttft_us = atol(optarg); break;
         case 'b': opt.burst = atol(optarg); break;
+        case 's': opt.in_step = true; break;
         default:
-            fprintf(stderr, "usage: mock_provider [--port N] [--chunks N] [--interval-us N] [--ttft-us N] [--burst N]\n");
+            fprintf(stderr, "usage: mock_provider [--port N] [--chunks N] [--interval-us N] [--ttft-us N]"
+                " [--burst N] [--in-step]\n");
             exit(2);
         }
     }
