@@ -33,11 +33,15 @@ struct provider {
 struct deployment {
     unsigned index;                /* in catalog->deployments, over all models */
     const struct provider *provider;
-    struct span model;             /* the name there */
-    struct span wire_model;        /* the same as a JSON string with quotes */
+    struct span model;             /* the name there; empty: the name that the client asked for is passed on */
+    struct span wire_model;        /* the same as a JSON string with quotes; empty likewise */
     unsigned weight;               /* of `select: weighted`; default 1 */
-    enum tokenizer_encoding encoding;
+    enum tokenizer_encoding encoding; /* of model; when that is empty, ask tokenizer_for_model with the asked name */
 };
+
+static inline struct span deployment_model(const struct deployment *d, struct span asked) { return d->model.n ? d->model : asked; }
+
+#define MODEL_CATCH_ALL SPAN("*") /* a model of this name answers for every name that is not listed */
 
 enum selection { SELECT_ORDERED, SELECT_WEIGHTED, SELECT_LEAST_LATENCY };
 
@@ -95,9 +99,10 @@ void catalog_seal(struct catalog *c);       /* builds the tables; immutable from
 struct catalog *catalog_ref(struct catalog *c);
 void catalog_unref(struct catalog *c);      /* wipes secrets when the last goes; accepts NULL */
 
-const struct model *catalog_model(const struct catalog *c, struct span name); /* NULL when unknown */
+/* The model of this very name, else the catch-all, else NULL. A model's own name may differ from what was asked: then it is the catch-all. */
+const struct model *catalog_model(const struct catalog *c, struct span name);
 /* The key of a presented secret: hashes it, finds the digest, compares in constant time. ERR_NO_KEY, ERR_BAD_KEY, ERR_KEY_REVOKED. A catalog
- * without keys answers OK with NULL. */
+ * without keys answers OK with NULL. ret is untouched otherwise. */
 enum err catalog_key(const struct catalog *c, struct span secret, const struct key **ret) MUST_CHECK;
 bool catalog_is_admin(const struct catalog *c, struct span secret);
 bool key_may_ask(const struct key *k, struct span model); /* k NULL: yes */

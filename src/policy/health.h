@@ -29,6 +29,8 @@ enum health_state health_state(const struct health *h, const struct deployment *
 uint64_t health_latency_ns(const struct health *h, const struct deployment *d, uint64_t now_ns); /* peak-EWMA times (under way + 1) */
 unsigned health_under_way(const struct health *h, const struct deployment *d);
 uint64_t health_rests_until_ns(const struct health *h, const struct deployment *d); /* 0 when it does not */
+uint64_t health_back_at_ns(const struct health *h, const struct deployment *d); /* when ejection and rest are both over; in the past when they are */
+unsigned health_share_percent(const struct health *h, const struct deployment *d, uint64_t now_ns); /* of its traffic: 0 ejected, 10 to 100 returning, 100 */
 
 void health_count_request(struct health *h, uint64_t now_ns);  /* feeds the retry budget */
 bool health_take_retry(struct health *h, uint64_t now_ns);     /* may one more retry be made? */

@@ -10,7 +10,8 @@
 
 struct plan_facts {
     enum api api;
-    const struct key *key;
+    const struct key *key;  /* NULL: may ask for everything */
+    struct span asked;      /* the name the client asked for, which a catch-all's own name is not; empty: the model's name */
     uint64_t now_ns;
     uint64_t random;
 };
@@ -29,8 +30,11 @@ struct plan {
     unsigned at;                /* next to try */
 };
 
-enum err plan_make(struct arena *a, const struct model *m, const struct health *h, const struct plan_facts *f, struct plan *ret) MUST_CHECK; /* ERR_NO_PROVIDER when none is left */
-/* The next deployment to try after `failed` (NULL at first). again_ok: the same one may be tried again, when it is the only one left. NULL: no more. */
+/* ERR_FORBIDDEN when the key may not ask for the model, ERR_NO_PROVIDER when none is left. The plan is filled in these cases, too, so that
+ * the reasons can be told. h NULL: nothing is known, all are well. */
+enum err plan_make(struct arena *a, const struct model *m, const struct health *h, const struct plan_facts *f, struct plan *ret) MUST_CHECK;
+/* The next deployment to try after `failed` (NULL at first). again_ok: the same one may be tried again, when it is the only one left. NULL: no more.
+ * No deployment comes twice but for again_ok. */
 const struct deployment *plan_next(struct plan *p, const struct deployment *failed, bool again_ok);
 
 #endif
