@@ -55,7 +55,7 @@ static const char *unit_skipped;  /* why, when the running test was skipped */
 #define EXPECT_SPAN(a, literal)                                                                             \
     do {                                                                                                    \
         struct span unit_a = (a);                                                                           \
-        if (unit_a.n != strlen(literal) || memcmp(unit_a.p ? unit_a.p : "", literal, unit_a.n) != 0)        \
+        if (unit_a.n != strlen(literal) || (unit_a.n && memcmp(unit_a.p, literal, unit_a.n) != 0))         \
             UNIT_FAIL("%s is \"%.*s\", expected \"%s\"", #a, (int)unit_a.n, unit_a.p ? unit_a.p : "", literal); \
     } while (0)
 #define REQUIRE(x)                           \

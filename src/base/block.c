@@ -17,6 +17,7 @@
 #define CLASSES 11        /* to 4 MiB */
 #define LARGEST_BYTES ((size_t)1 << (SMALLEST_SHIFT + CLASSES - 1))
 #define PAGE_BYTES 4096u
+#define ABSURD_BYTES ((size_t)1 << 40) /* not worth asking the system for */
 #define MAP_BYTES (64u * 1024u)
 
 struct free_block {
@@ -93,7 +94,7 @@ static void cache_evict(void)
 
 void *block_alloc(size_t bytes, size_t *ret_capacity)
 {
-    if (bytes > SIZE_MAX / 2)
+    if (bytes > ABSURD_BYTES)
         return NULL;
     size_t capacity = capacity_for(bytes);
     void *block = capacity <= LARGEST_BYTES ? cache_take(class_of(capacity)) : NULL;

@@ -211,14 +211,19 @@ enum err clock_parse_duration(struct span text, uint64_t *ret_ns)
     static const struct { const char *unit; uint64_t ns; } units[] = {
         {"ns", 1}, {"us", 1000}, {"ms", 1000000}, {"s", 1000000000}, {"m", 60000000000}, {"h", 3600000000000}, {"d", 86400000000000},
     };
-    uint64_t number;
+    uint64_t number, ns;
     size_t digits = 0;
     while (digits < text.n && text.p[digits] >= '0' && text.p[digits] <= '9')
         digits++;
     if (!span_to_u64(span_to(text, digits), &number))
         return ERR_SYNTAX;
-    for (size_t i = 0; i < COUNT_OF(units); i++)
-        if (span_eq(span_from(text, digits), span_str(units[i].unit)))
-            return __builtin_mul_overflow(number, units[i].ns, ret_ns) ? ERR_SYNTAX : ERR_OK;
+    for (size_t i = 0; i < COUNT_OF(units); i++) {
+        if (!span_eq(span_from(text, digits), span_str(units[i].unit)))
+            continue;
+        if (__builtin_mul_overflow(number, units[i].ns, &ns))
+            return ERR_SYNTAX;
+        *ret_ns = ns;
+        return ERR_OK;
+    }
     return ERR_SYNTAX;
 }

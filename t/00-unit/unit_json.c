@@ -1,0 +1,1007 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The JSON reader. Two tables (documents to accept, documents to refuse, in the categories of the well-known suite by
+ * N. Seriot; the cases are ours), then properties: every cut, every mixture of reading and skipping, a second validator
+ * written as naively as possible, every position of an odd byte against the vectors' block sizes.
+ */
+#include "unit.h"
+
+#include "base/block.h"
+#include "base/json.h"
+#include "base/limits.h"
+
+struct json_case {
+    const char *name;
+    struct span text;
+    enum err expected;
+};
+
+#define ACCEPT(name, text) {name, {"" text, sizeof(text) - 1}, ERR_OK}
+#define REFUSE(name, text) {name, {"" text, sizeof(text) - 1}, ERR_JSON}
+#define REFUSE_UTF8(name, text) {name, {"" text, sizeof(text) - 1}, ERR_UTF8}
+
+static const struct json_case accepted[] = {
+    ACCEPT("null", "null"),
+    ACCEPT("true", "true"),
+    ACCEPT("false", "false"),
+    ACCEPT("lonely_string", "\"asd\""),
+    ACCEPT("lonely_empty_string", "\"\""),
+    ACCEPT("lonely_number", "42"),
+    ACCEPT("lonely_negative", "-0.1"),
+    ACCEPT("space_before", " []"),
+    ACCEPT("space_after", "[] \n\r\t"),
+    ACCEPT("all_four_spaces", "\t\n\r [\t\n\r 1\t\n\r ,\t\n\r 2\t\n\r ]\t\n\r "),
+    ACCEPT("array_empty", "[]"),
+    ACCEPT("array_empty_with_space", "[ \n ]"),
+    ACCEPT("array_of_empty_string", "[\"\"]"),
+    ACCEPT("array_of_null", "[null]"),
+    ACCEPT("array_of_several_nulls", "[1,null,null,null,2]"),
+    ACCEPT("array_mixed", "[null, 1, \"1\", {}, [], true, false]"),
+    ACCEPT("array_nested", "[[[[]]],[[]]]"),
+    ACCEPT("array_space_before_close", "[2 ]"),
+    ACCEPT("object_empty", "{}"),
+    ACCEPT("object_empty_with_space", "{\n}"),
+    ACCEPT("object_one", "{\"a\":1}"),
+    ACCEPT("object_two", "{\"a\":1,\"b\":2}"),
+    ACCEPT("object_spaces", "{ \"a\" : 1 , \"b\" : 2 }"),
+    ACCEPT("object_empty_key", "{\"\":0}"),
+    ACCEPT("object_duplicate_key", "{\"a\":1,\"a\":2}"),
+    ACCEPT("object_escaped_key", "{\"\\u0066oo\":1}"),
+    ACCEPT("object_key_with_nul_escape", "{\"a\\u0000b\":1}"),
+    ACCEPT("object_nested", "{\"a\":{\"b\":{\"c\":[{}]}}}"),
+    ACCEPT("object_in_array_in_object", "{\"a\":[{\"b\":[]},{\"c\":{}}],\"d\":null}"),
+    ACCEPT("object_newlines", "{\n\"a\": \"b\"\n}"),
+    ACCEPT("number_zero", "[0]"),
+    ACCEPT("number_minus_zero", "[-0]"),
+    ACCEPT("number_minus_zero_exponent", "[-0e1]"),
+    ACCEPT("number_zero_exponent", "[0e1]"),
+    ACCEPT("number_zero_plus_exponent", "[0e+1]"),
+    ACCEPT("number_integer", "[123]"),
+    ACCEPT("number_fraction", "[123.456789]"),
+    ACCEPT("number_tiny", "[0.0000000000000000000000000000000000000000000000000001]"),
+    ACCEPT("number_exponent", "[1e22]"),
+    ACCEPT("number_capital_exponent", "[1E22]"),
+    ACCEPT("number_capital_minus_exponent", "[1E-2]"),
+    ACCEPT("number_capital_plus_exponent", "[1E+2]"),
+    ACCEPT("number_fraction_exponent", "[123.456e78]"),
+    ACCEPT("number_exponent_leading_zero", "[1e007]"),
+    ACCEPT("number_huge_exponent", "[1e99999999999999999999]"),
+    ACCEPT("number_many_digits", "[123123123123123123123123123123123123123123123]"),
+    ACCEPT("number_after_space", "[ 4]"),
+    ACCEPT("string_ascii_printable", "[\" !#$%&'()*+,-./09:;<=>?@AZ[]^_`az{|}~\"]"),
+    ACCEPT("string_all_short_escapes", "[\"\\\"\\\\\\/\\b\\f\\n\\r\\t\"]"),
+    ACCEPT("string_u_escape", "[\"\\u0060\\u012a\\u12AB\"]"),
+    ACCEPT("string_u_escape_mixed_case", "[\"\\uaBcD\\uDeF0\"]"),
+    ACCEPT("string_escaped_control", "[\"\\u0012\"]"),
+    ACCEPT("string_escaped_nul", "[\"\\u0000\"]"),
+    ACCEPT("string_escaped_backslash_then_n", "[\"\\\\n\"]"),
+    ACCEPT("string_double_escape", "[\"\\\\a\"]"),
+    ACCEPT("string_escaped_quote", "[\"\\\"\"]"),
+    ACCEPT("string_backslash_last", "[\"\\\\\"]"),
+    ACCEPT("string_surrogate_pair", "[\"\\ud801\\udc37\"]"),
+    ACCEPT("string_two_pairs", "[\"\\ud83d\\ude39\\ud83d\\udc8d\"]"),
+    ACCEPT("string_lone_high_surrogate_escape", "[\"\\ud800\"]"),
+    ACCEPT("string_lone_low_surrogate_escape", "[\"\\udfff\"]"),
+    ACCEPT("string_swapped_surrogates", "[\"\\udc00\\ud800\"]"),
+    ACCEPT("string_high_then_text", "[\"\\ud800abc\"]"),
+    ACCEPT("string_noncharacter_escape", "[\"\\uFFFF\\uFDD0\"]"),
+    ACCEPT("string_del", "[\"\x7f\"]"),
+    ACCEPT("string_utf8_2", "[\"\xc2\x80\xdf\xbf\"]"),
+    ACCEPT("string_utf8_3", "[\"\xe0\xa0\x80\xed\x9f\xbf\xee\x80\x80\xef\xbf\xbf\"]"),
+    ACCEPT("string_utf8_4", "[\"\xf0\x90\x80\x80\xf4\x8f\xbf\xbf\"]"),
+    ACCEPT("string_bom_inside", "[\"\xef\xbb\xbf\"]"),
+    ACCEPT("string_line_separators", "[\"\xe2\x80\xa8\xe2\x80\xa9\"]"),
+    ACCEPT("string_c1_control", "[\"\xc2\x85\"]"),
+    ACCEPT("string_euro", "[\"\xe2\x82\xac 5\"]"),
+    ACCEPT("string_mixed_scripts", "{\"m\":\"Gr\xc3\xbc\xc3\x9f Gott \xe4\xbd\xa0\xe5\xa5\xbd \xf0\x9f\x98\x80 ok\"}"),
+    ACCEPT("string_like_json", "[\"{\\\"a\\\":[1,2]}\"]"),
+    ACCEPT("string_with_comment_inside", "[\"a/*b*/c//d\"]"),
+    ACCEPT("chat_request", "{\"model\":\"gpt-4o\",\"messages\":[{\"role\":\"user\",\"content\":\"hi\\n\"}],\"stream\":true,\"n\":1}"),
+};
+
+static const struct json_case refused[] = {
+    REFUSE("empty", ""),
+    REFUSE("only_space", " \n"),
+    REFUSE("bom", "\xef\xbb\xbf{}"),
+    REFUSE("half_bom", "\xef\xbb{}"),
+    REFUSE("utf16", "[\0\"\0]\0"),
+    REFUSE("nul", "\0"),
+    REFUSE("nul_after", "[]\0"),
+    REFUSE("form_feed", "[\f]"),
+    REFUSE("vertical_tab", "[\v1]"),
+    REFUSE("no_break_space", "[\xc2\xa0]"),
+    REFUSE("word_joiner", "[\xe2\x81\xa0]"),
+    REFUSE("two_documents", "1 2"),
+    REFUSE("two_objects", "{}{}"),
+    REFUSE("trailing_word", "[1]x"),
+    REFUSE("trailing_comma_document", "[],"),
+    REFUSE("trailing_bracket", "[1]]"),
+    REFUSE("trailing_brace", "{}}"),
+    REFUSE("trailing_quote", "\"a\"\""),
+    REFUSE("trailing_hash", "{\"a\":\"b\"}#{}"),
+    REFUSE("comment_block", "[/* */]"),
+    REFUSE("comment_line", "[1]// x"),
+    REFUSE("comment_after_object", "{\"a\":\"b\"}/**/"),
+    REFUSE("lone_open_bracket", "["),
+    REFUSE("lone_close_bracket", "]"),
+    REFUSE("lone_open_brace", "{"),
+    REFUSE("lone_close_brace", "}"),
+    REFUSE("lone_quote", "\""),
+    REFUSE("lone_backslash", "\\"),
+    REFUSE("lone_comma", ","),
+    REFUSE("lone_colon", ":"),
+    REFUSE("angle_brackets", "<null>"),
+    REFUSE("single_quoted", "'a'"),
+    REFUSE("capital_true", "[True]"),
+    REFUSE("capitals_null", "[NULL]"),
+    REFUSE("incomplete_true", "[tru]"),
+    REFUSE("incomplete_false", "[fals"),
+    REFUSE("incomplete_null", "nul"),
+    REFUSE("null_and_more", "nulll"),
+    REFUSE("true_and_more", "[truex]"),
+    REFUSE("undefined", "[undefined]"),
+    REFUSE("array_comma_only", "[,]"),
+    REFUSE("array_comma_first", "[,1]"),
+    REFUSE("array_comma_last", "[1,]"),
+    REFUSE("array_comma_twice", "[1,,2]"),
+    REFUSE("array_commas_last", "[\"\",,]"),
+    REFUSE("array_no_comma", "[1 2]"),
+    REFUSE("array_no_comma_strings", "[\"a\" \"b\"]"),
+    REFUSE("array_no_comma_container", "[3[4]]"),
+    REFUSE("array_colon", "[\"a\":1]"),
+    REFUSE("array_semicolon", "[1;2]"),
+    REFUSE("array_unclosed", "[1,2"),
+    REFUSE("array_unclosed_after_comma", "[1,"),
+    REFUSE("array_unclosed_nested", "[[1]"),
+    REFUSE("array_closed_by_brace", "[1}"),
+    REFUSE("array_inner_closed_by_brace", "[[1},2]"),
+    REFUSE("array_star", "[*]"),
+    REFUSE("array_newlines_unclosed", "[1,\n1\n,1"),
+    REFUSE("object_comma_only", "{,}"),
+    REFUSE("object_comma_first", "{,\"a\":1}"),
+    REFUSE("object_comma_last", "{\"a\":1,}"),
+    REFUSE("object_comma_twice", "{\"a\":1,,\"b\":2}"),
+    REFUSE("object_no_colon", "{\"a\" 1}"),
+    REFUSE("object_two_colons", "{\"a\"::1}"),
+    REFUSE("object_comma_for_colon", "{\"a\",1}"),
+    REFUSE("object_equals", "{\"a\"=1}"),
+    REFUSE("object_no_value", "{\"a\":}"),
+    REFUSE("object_no_value_comma", "{\"a\":,\"b\":1}"),
+    REFUSE("object_key_only", "{\"a\"}"),
+    REFUSE("object_key_number", "{1:1}"),
+    REFUSE("object_key_null", "{null:1}"),
+    REFUSE("object_key_bare", "{a:1}"),
+    REFUSE("object_key_single_quotes", "{'a':1}"),
+    REFUSE("object_key_array", "{[]:1}"),
+    REFUSE("object_no_comma", "{\"a\":1 \"b\":2}"),
+    REFUSE("object_closed_by_bracket", "{\"a\":1]"),
+    REFUSE("object_opened_closed_by_bracket", "{]"),
+    REFUSE("object_two_values", "{\"a\":1 2}"),
+    REFUSE("object_unclosed", "{\"a\":1"),
+    REFUSE("object_unclosed_colon", "{\"a\":"),
+    REFUSE("object_unclosed_comma", "{\"a\":1,"),
+    REFUSE("object_garbage_at_end", "{\"a\":1 x}"),
+    REFUSE("number_plus", "[+1]"),
+    REFUSE("number_minus_only", "[-]"),
+    REFUSE("number_minus_space", "[- 1]"),
+    REFUSE("number_minus_minus", "[--1]"),
+    REFUSE("number_minus_word", "[-foo]"),
+    REFUSE("number_leading_zero", "[012]"),
+    REFUSE("number_minus_leading_zero", "[-012]"),
+    REFUSE("number_two_zeros", "[00]"),
+    REFUSE("number_point_first", "[.5]"),
+    REFUSE("number_minus_point", "[-.5]"),
+    REFUSE("number_point_last", "[5.]"),
+    REFUSE("number_point_exponent", "[5.e1]"),
+    REFUSE("number_two_points", "[1.2.3]"),
+    REFUSE("number_exponent_only", "[1e]"),
+    REFUSE("number_exponent_sign_only", "[1e+]"),
+    REFUSE("number_exponent_minus_only", "[1E-]"),
+    REFUSE("number_exponent_two_signs", "[1e+-1]"),
+    REFUSE("number_exponent_fraction", "[1e1.5]"),
+    REFUSE("number_two_exponents", "[1e1e1]"),
+    REFUSE("number_exponent_first", "[e1]"),
+    REFUSE("number_hex", "[0x1F]"),
+    REFUSE("number_hex_digit", "[1a]"),
+    REFUSE("number_infinity", "[Infinity]"),
+    REFUSE("number_minus_infinity", "[-Infinity]"),
+    REFUSE("number_nan", "[NaN]"),
+    REFUSE("number_expression", "[1+2]"),
+    REFUSE("number_underscore", "[1_000]"),
+    REFUSE("number_space_inside", "[1 000]"),
+    REFUSE("number_full_width_digit", "[\xef\xbc\x91]"),
+    REFUSE("number_at_end_incomplete", "-"),
+    REFUSE("string_unclosed", "[\"a"),
+    REFUSE("string_unclosed_escape", "[\"a\\"),
+    REFUSE("string_unclosed_escaped_quote", "[\"a\\\"]"),
+    REFUSE("string_unclosed_u", "[\"\\u00"),
+    REFUSE("string_escape_x", "[\"\\x41\"]"),
+    REFUSE("string_escape_a", "[\"\\a\"]"),
+    REFUSE("string_escape_zero", "[\"\\0\"]"),
+    REFUSE("string_escape_quote", "[\"\\'\"]"),
+    REFUSE("string_escape_capital_u", "[\"\\U0041\"]"),
+    REFUSE("string_escape_newline", "[\"\\\n\"]"),
+    REFUSE("string_escape_nul", "[\"\\\0\"]"),
+    REFUSE("string_escape_utf8", "[\"\\\xc3\xa9\"]"),
+    REFUSE("string_u_short", "[\"\\u00A\"]"),
+    REFUSE("string_u_not_hex", "[\"\\u00g0\"]"),
+    REFUSE("string_u_empty", "[\"\\u\"]"),
+    REFUSE("string_u_sign", "[\"\\u+041\"]"),
+    REFUSE("string_u_space", "[\"\\u 041\"]"),
+    REFUSE("string_u_after_pair_short", "[\"\\ud800\\u1\"]"),
+    REFUSE("string_newline", "[\"a\nb\"]"),
+    REFUSE("string_tab", "[\"a\tb\"]"),
+    REFUSE("string_nul", "[\"a\0b\"]"),
+    REFUSE("string_1f", "[\"a\x1f\"]"),
+    REFUSE("string_key_newline", "{\"a\n\":1}"),
+    REFUSE_UTF8("utf8_lone_tail", "[\"\x80\"]"),
+    REFUSE_UTF8("utf8_lone_tail_bf", "[\"\xbf\"]"),
+    REFUSE_UTF8("utf8_overlong_2", "[\"\xc0\xaf\"]"),
+    REFUSE_UTF8("utf8_overlong_2_max", "[\"\xc1\xbf\"]"),
+    REFUSE_UTF8("utf8_overlong_3", "[\"\xe0\x80\xaf\"]"),
+    REFUSE_UTF8("utf8_overlong_3_max", "[\"\xe0\x9f\xbf\"]"),
+    REFUSE_UTF8("utf8_overlong_4", "[\"\xf0\x80\x80\xaf\"]"),
+    REFUSE_UTF8("utf8_overlong_4_max", "[\"\xf0\x8f\xbf\xbf\"]"),
+    REFUSE_UTF8("utf8_surrogate_low_end", "[\"\xed\xa0\x80\"]"),
+    REFUSE_UTF8("utf8_surrogate_high_end", "[\"\xed\xbf\xbf\"]"),
+    REFUSE_UTF8("utf8_above_10ffff", "[\"\xf4\x90\x80\x80\"]"),
+    REFUSE_UTF8("utf8_f5", "[\"\xf5\x80\x80\x80\"]"),
+    REFUSE_UTF8("utf8_five_bytes", "[\"\xf8\x88\x80\x80\x80\"]"),
+    REFUSE_UTF8("utf8_fe", "[\"\xfe\"]"),
+    REFUSE_UTF8("utf8_ff", "[\"\xff\"]"),
+    REFUSE_UTF8("utf8_cut_2", "[\"\xc3\"]"),
+    REFUSE_UTF8("utf8_cut_3", "[\"\xe2\x82\"]"),
+    REFUSE_UTF8("utf8_cut_4", "[\"\xf0\x9f\x98\"]"),
+    REFUSE_UTF8("utf8_cut_by_escape", "[\"\xe2\x82\\u00ac\"]"),
+    REFUSE_UTF8("utf8_cut_by_character", "[\"\xe2\xc3\xa9\"]"),
+    REFUSE_UTF8("utf8_latin1", "[\"caf\xe9\"]"),
+    REFUSE_UTF8("utf8_key", "{\"\xc0\x80\":1}"),
+    REFUSE_UTF8("utf8_after_good", "[\"\xe4\xbd\xa0\xe5\xa5\"]"),
+};
+
+/* A copy that ends where its memory ends, so that a byte read too many shows under AddressSanitizer. */
+static struct span exact_copy(struct span s)
+{
+    char *copy = malloc(s.n ? s.n : 1);
+    memcpy(copy, s.p, s.n);
+    return span_of(copy, s.n);
+}
+
+static enum err check_copy(struct span s)
+{
+    struct span copy = exact_copy(s);
+    enum err e = json_check(copy);
+    free((void *)copy.p);
+    return e;
+}
+
+static uint64_t random_state;
+
+static unsigned random_below(unsigned n)
+{
+    random_state ^= random_state << 13;
+    random_state ^= random_state >> 7;
+    random_state ^= random_state << 17;
+    return (unsigned)(random_state >> 33) % n;
+}
+
+/* Reads the next value whole; each value is skipped with a chance of skip_percent, else taken apart. */
+static enum err walk_value(struct json *j, unsigned skip_percent)
+{
+    struct json_string string;
+    struct span number;
+    bool truth;
+    if (random_below(100) < skip_percent)
+        return json_skip(j, NULL);
+    switch (json_peek(j)) {
+    case JSON_STRING: return json_read_string(j, &string);
+    case JSON_NUMBER: return json_read_number(j, &number);
+    case JSON_BOOL: return json_read_bool(j, &truth);
+    case JSON_NULL: return json_read_null(j);
+    case JSON_NOTHING: return json_skip(j, NULL);
+    case JSON_ARRAY:
+        if (json_enter_array(j) == ERR_OK)
+            while (json_next_item(j))
+                if (walk_value(j, skip_percent))
+                    break;
+        return j->error;
+    case JSON_OBJECT:
+        if (json_enter_object(j) == ERR_OK)
+            while (json_next_key(j, &string))
+                if (walk_value(j, skip_percent))
+                    break;
+        return j->error;
+    }
+    return ERR_INTERNAL;
+}
+
+/* The verdict of a walk, and where it ended. */
+static enum err walk(struct span s, unsigned skip_percent, size_t *ret_offset)
+{
+    struct json j;
+    json_init(&j, s);
+    enum err e = walk_value(&j, skip_percent);
+    if (!e)
+        e = json_finish(&j);
+    EXPECT_EQ(e, j.error);
+    EXPECT((e == ERR_OK) == (j.error_what == NULL));
+    *ret_offset = json_offset(&j);
+    return e;
+}
+
+TEST(documents_that_rfc_8259_allows_are_accepted)
+{
+    for (size_t i = 0; i < COUNT_OF(accepted); i++)
+        if (check_copy(accepted[i].text) != ERR_OK)
+            UNIT_FAIL("%s: refused", accepted[i].name);
+}
+
+TEST(documents_that_rfc_8259_forbids_are_refused)
+{
+    for (size_t i = 0; i < COUNT_OF(refused); i++) {
+        enum err e = check_copy(refused[i].text);
+        if (e != refused[i].expected)
+            UNIT_FAIL("%s: %s, expected %s", refused[i].name, err_name(e), err_name(refused[i].expected));
+    }
+}
+
+TEST(a_request_cut_anywhere_is_never_taken_for_whole)
+{
+    for (size_t i = 0; i < COUNT_OF(accepted); i++) {
+        struct span s = span_trim(accepted[i].text);
+        if (strchr("[{\"tfn", s.p[0]) == NULL)
+            continue; /* a number cut short is a number */
+        size_t whole = s.n;
+        while (strchr(" \n\r\t", s.p[whole - 1]))
+            whole--;
+        for (size_t n = 0; n < whole; n++)
+            if (check_copy(span_to(s, n)) == ERR_OK)
+                UNIT_FAIL("%s: cut at %zu accepted", accepted[i].name, n);
+    }
+}
+
+TEST(reading_and_skipping_agree_on_every_document)
+{
+    random_state = 1;
+    for (size_t i = 0; i < COUNT_OF(accepted) + COUNT_OF(refused); i++) {
+        const struct json_case *c = i < COUNT_OF(accepted) ? &accepted[i] : &refused[i - COUNT_OF(accepted)];
+        size_t read_offset, skip_offset;
+        enum err read = walk(c->text, 0, &read_offset), skipped = walk(c->text, 100, &skip_offset);
+        if (read != c->expected || skipped != c->expected || read_offset != skip_offset)
+            UNIT_FAIL("%s: read %s at %zu, skipped %s at %zu", c->name, err_name(read), read_offset, err_name(skipped), skip_offset);
+    }
+}
+
+/* A validator that shares nothing with the reader: recursive, one byte at a time. */
+struct naive {
+    const unsigned char *p, *end;
+    unsigned depth;
+};
+
+static int naive_byte(struct naive *v)
+{
+    return v->p < v->end ? *v->p : -1;
+}
+
+static void naive_space(struct naive *v)
+{
+    while (naive_byte(v) == ' ' || naive_byte(v) == '\n' || naive_byte(v) == '\r' || naive_byte(v) == '\t')
+        v->p++;
+}
+
+static bool naive_take(struct naive *v, const char *text)
+{
+    size_t n = strlen(text);
+    if ((size_t)(v->end - v->p) < n || memcmp(v->p, text, n) != 0)
+        return false;
+    v->p += n;
+    return true;
+}
+
+static bool naive_utf8(struct naive *v)
+{
+    unsigned first = *v->p++, more = first >= 0xf8 ? 9 : first >= 0xf0 ? 3 : first >= 0xe0 ? 2 : first >= 0xc0 ? 1 : first >= 0x80 ? 9 : 0;
+    unsigned smallest[] = {0, 0x80, 0x800, 0x10000}, c = more == 0 ? first : first & (0x3fu >> more);
+    if (more == 9)
+        return false;
+    for (unsigned i = 0; i < more; i++) {
+        if (naive_byte(v) < 0 || (naive_byte(v) & 0xc0) != 0x80)
+            return false;
+        c = c << 6 | (*v->p++ & 0x3f);
+    }
+    return c >= smallest[more] && c <= 0x10ffff && (c < 0xd800 || c > 0xdfff);
+}
+
+static bool naive_string(struct naive *v)
+{
+    if (!naive_take(v, "\""))
+        return false;
+    while (naive_byte(v) >= 0x20 && naive_byte(v) != '"') {
+        if (!naive_take(v, "\\")) {
+            if (!naive_utf8(v))
+                return false;
+        } else if (naive_take(v, "u")) {
+            for (int i = 0; i < 4; i++, v->p++)
+                if (naive_byte(v) < 0 || !strchr("0123456789abcdefABCDEF", naive_byte(v)) || naive_byte(v) == 0)
+                    return false;
+        } else if (naive_byte(v) <= 0 || !strchr("\"\\/bfnrt", *v->p++)) {
+            return false;
+        }
+    }
+    return naive_take(v, "\"");
+}
+
+static bool naive_digits(struct naive *v)
+{
+    const unsigned char *before = v->p;
+    while (naive_byte(v) >= '0' && naive_byte(v) <= '9')
+        v->p++;
+    return v->p > before;
+}
+
+static bool naive_number(struct naive *v)
+{
+    naive_take(v, "-");
+    if (!naive_take(v, "0") && !naive_digits(v))
+        return false;
+    if (naive_take(v, ".") && !naive_digits(v))
+        return false;
+    if (naive_take(v, "e") || naive_take(v, "E")) {
+        if (!naive_take(v, "+"))
+            naive_take(v, "-");
+        return naive_digits(v);
+    }
+    return true;
+}
+
+static bool naive_value(struct naive *v);
+
+static bool naive_members(struct naive *v, const char *closing)
+{
+    bool is_object = closing[0] == '}', good = ++v->depth <= LIMIT_JSON_DEPTH;
+    naive_space(v);
+    if (good && naive_take(v, closing))
+        return v->depth--, true;
+    while (good) {
+        naive_space(v);
+        if (is_object) {
+            good = naive_string(v);
+            naive_space(v);
+            good = good && naive_take(v, ":");
+        }
+        good = good && naive_value(v);
+        if (good && naive_take(v, closing))
+            return v->depth--, true;
+        good = good && naive_take(v, ",");
+    }
+    return false;
+}
+
+static bool naive_value(struct naive *v)
+{
+    naive_space(v);
+    bool good = naive_byte(v) == '"'                             ? naive_string(v)
+                : naive_take(v, "{")                             ? naive_members(v, "}")
+                : naive_take(v, "[")                             ? naive_members(v, "]")
+                : naive_byte(v) == '-' || naive_byte(v) <= '9'   ? naive_number(v)
+                                                                 : naive_take(v, "true") || naive_take(v, "false") || naive_take(v, "null");
+    naive_space(v);
+    return good;
+}
+
+static bool naive_check(struct span s)
+{
+    struct naive v = {(const unsigned char *)s.p, (const unsigned char *)s.p + s.n, 0};
+    return naive_value(&v) && v.p == v.end;
+}
+
+/* Random documents */
+
+static void put(struct buf *b, const char *text)
+{
+    if (buf_append(b, span_str(text)))
+        abort();
+}
+
+static void put_random_string(struct buf *b)
+{
+    static const char *const pieces[] = {"a", "hello, world", "\\n", "\\\"", "\\u00e9", "\\ud83d\\ude00", "\xc3\xa9", "\xe4\xbd\xa0",
+        "\xf0\x9f\x98\x80", "The quick brown fox jumps over the lazy dog. ", "{", "]", ",", ":", "0123456789abcdef", "\xd0\x9f\xd1\x80\xd0\xb8"};
+    put(b, "\"");
+    for (unsigned n = random_below(12); n > 0; n--)
+        put(b, pieces[random_below(COUNT_OF(pieces))]);
+    put(b, "\"");
+}
+
+static void put_random_space(struct buf *b)
+{
+    static const char *const spaces[] = {"", "", "", " ", "\n  ", "\t", "\r\n"};
+    put(b, spaces[random_below(COUNT_OF(spaces))]);
+}
+
+static void put_random_value(struct buf *b, unsigned depth)
+{
+    static const char *const scalars[] = {"0", "-1", "12.5", "1e9", "-0.25E-3", "true", "false", "null", "1234567890123456789"};
+    unsigned kind = random_below(depth > 6 ? 2 : 5);
+    put_random_space(b);
+    if (kind == 0)
+        put(b, scalars[random_below(COUNT_OF(scalars))]);
+    else if (kind == 1)
+        put_random_string(b);
+    else {
+        bool is_object = kind > 3;
+        put(b, is_object ? "{" : "[");
+        unsigned n = random_below(5);
+        for (unsigned i = 0; i < n; i++) {
+            put(b, i ? "," : "");
+            put_random_space(b);
+            if (is_object) {
+                put_random_string(b);
+                put_random_space(b);
+                put(b, ":");
+            }
+            put_random_value(b, depth + 1);
+        }
+        put_random_space(b);
+        put(b, is_object ? "}" : "]");
+    }
+    put_random_space(b);
+}
+
+/* Replaces, removes or doubles one byte. */
+static void damage(struct buf *b)
+{
+    static const char odd[] = "\"\\{}[]:,0-.eE+ntfu \n\x01\x80\xc3\xe2\xed\xf0\xff/d8";
+    if (buf_bytes(b) == 0)
+        return;
+    size_t at = b->at + random_below((unsigned)buf_bytes(b));
+    switch (random_below(3)) {
+    case 0: b->p[at] = odd[random_below(sizeof odd)]; break;
+    case 1: b->p[at] = b->p[b->at + random_below((unsigned)buf_bytes(b))]; break;
+    default: memmove(b->p + at, b->p + at + 1, b->end - at - 1); b->end--; break;
+    }
+}
+
+static void compare_verdicts(struct span text, unsigned round)
+{
+    struct span s = exact_copy(text);
+    size_t offset[3];
+    enum err checked = walk(s, 100, &offset[0]), read = walk(s, 0, &offset[1]), mixed = walk(s, 40, &offset[2]);
+    if (checked != read || checked != mixed || offset[0] != offset[1] || offset[0] != offset[2])
+        UNIT_FAIL("round %u: skip %s, read %s, mixed %s: %.*s", round, err_name(checked), err_name(read), err_name(mixed), SPAN_ARG(s));
+    if ((checked == ERR_OK) != naive_check(s))
+        UNIT_FAIL("round %u: %s at %zu, but the naive validator disagrees: %.*s", round, err_name(checked), offset[0], SPAN_ARG(s));
+    free((void *)s.p);
+}
+
+TEST(any_mixture_of_reads_and_skips_accepts_exactly_the_valid_documents)
+{
+    struct buf b;
+    buf_init(&b, 16 * MIB);
+    for (unsigned round = 1; round <= 4000; round++) {
+        random_state = round * 2654435761u;
+        put_random_value(&b, 0);
+        if (round % 4 == 0 && json_check(buf_span(&b)) != ERR_OK)
+            UNIT_FAIL("round %u: a generated document was refused", round);
+        for (unsigned i = round % 4; i > 0; i--)
+            damage(&b);
+        compare_verdicts(buf_span(&b), round);
+        buf_clear(&b);
+    }
+    buf_fini(&b);
+}
+
+TEST(an_odd_byte_is_found_wherever_it_stands_in_a_long_string)
+{
+    static const char odd[] = {'"', '\\', '\n', 0, 0x1f, (char)0x80, (char)0xff, (char)0xc3};
+    char text[404];
+    for (size_t n = 0; n < 200; n++)
+        for (size_t at = 0; at < n; at++)
+            for (size_t k = 0; k < sizeof odd; k++) {
+                memset(text, 'x', sizeof text);
+                text[0] = text[n + 1] = '"';
+                text[at + 1] = odd[k];
+                struct json j;
+                json_init(&j, span_of(text, n + 2));
+                enum err e = json_skip(&j, NULL);
+                size_t where = odd[k] == '"' ? at + 2 : odd[k] == '\\' && at == n - 1 ? n + 2 : at + 1;
+                bool is_right = (e == ERR_OK) == (odd[k] == '"') && json_offset(&j) == where;
+                if (!is_right)
+                    UNIT_FAIL("byte %02x at %zu of %zu: %s, offset %zu", (unsigned char)odd[k], at, n, err_name(e), json_offset(&j));
+            }
+}
+
+/* One character at every alignment, among ASCII and among other characters, so that the vectors see each case of a
+ * character over the edge of a block. */
+static void try_utf8(const unsigned char *bytes, size_t n)
+{
+#define HELLO "\xe4\xbd\xa0\xe5\xa5\xbd\xe4\xb8\x96\xe7\x95\x8c"
+    static const char *const around[] = {"", "abcdefghijklmnopqrstuvwxyz0123456789", HELLO HELLO HELLO HELLO, "\xd0\x9f\xd1\x80\xd0\xb8"};
+    char text[512];
+    for (unsigned trial = 0; trial < 4; trial++) {
+        size_t at = 0, pad = random_below(70);
+        const char *before = around[random_below(4)], *after = around[random_below(4)];
+        text[at++] = '"';
+        memset(text + at, 'y', pad);
+        at += pad;
+        memcpy(text + at, before, strlen(before));
+        at += strlen(before);
+        size_t odd_at = at;
+        memcpy(text + at, bytes, n);
+        at += n;
+        memcpy(text + at, after, strlen(after));
+        at += strlen(after);
+        memset(text + at, 'z', pad);
+        at += pad;
+        text[at++] = '"';
+        struct naive v = {(const unsigned char *)text, (const unsigned char *)text + at, 0};
+        bool is_good = naive_string(&v) && v.p == v.end;
+        struct json j;
+        json_init(&j, span_of(text, at));
+        enum err e = json_skip(&j, NULL);
+        if (is_good != (e == ERR_OK) || (!is_good && (json_offset(&j) < odd_at || json_offset(&j) >= odd_at + n)))
+            UNIT_FAIL("%02x %02x %02x %02x (%zu) in %.*s: %s at %zu, odd at %zu", bytes[0], bytes[1], bytes[2], bytes[3], n, (int)at, text,
+                      err_name(e), json_offset(&j), odd_at);
+    }
+}
+
+TEST(only_well_formed_utf8_reaches_a_provider)
+{
+    static const unsigned char edges[] = {0x41, 0x7f, 0x80, 0x8f, 0x90, 0x9f, 0xa0, 0xbf, 0xc0, 0xc2, 0xe0, 0xed, 0xf0, 0xff};
+    unsigned char c[4] = {0};
+    random_state = 7;
+    for (unsigned a = 0x80; a < 0x100; a++) {
+        c[0] = (unsigned char)a;
+        try_utf8(c, 1);
+        for (unsigned b = 0x40; b < 0x100; b += 1) {
+            c[1] = (unsigned char)b;
+            if (b != '"' && b != '\\')
+                try_utf8(c, 2);
+        }
+        for (unsigned i = 0; i < COUNT_OF(edges) * COUNT_OF(edges) * COUNT_OF(edges); i++) {
+            c[1] = edges[i % COUNT_OF(edges)];
+            c[2] = edges[i / COUNT_OF(edges) % COUNT_OF(edges)];
+            c[3] = edges[i / COUNT_OF(edges) / COUNT_OF(edges)];
+            if (i < COUNT_OF(edges) * COUNT_OF(edges))
+                try_utf8(c, 3);
+            try_utf8(c, 4);
+        }
+    }
+}
+
+TEST(nesting_is_bounded_however_the_document_is_walked)
+{
+    char text[2 * (LIMIT_JSON_DEPTH + 1)];
+    for (unsigned kind = 0; kind < 2; kind++)
+        for (size_t depth = LIMIT_JSON_DEPTH; depth <= LIMIT_JSON_DEPTH + 1; depth++) {
+            size_t offset[2];
+            memset(text, '[', depth);
+            memset(text + depth, ']', depth);
+            enum err expected = depth > LIMIT_JSON_DEPTH ? ERR_DEPTH : ERR_OK;
+            EXPECT_EQ(walk(span_of(text, 2 * depth), 100, &offset[0]), expected);
+            EXPECT_EQ(walk(span_of(text, 2 * depth), 0, &offset[1]), expected);
+            EXPECT_EQ(offset[0], offset[1]);
+            if (expected)
+                EXPECT_EQ(offset[0], LIMIT_JSON_DEPTH);
+        }
+}
+
+TEST(a_million_open_brackets_do_not_use_up_the_stack)
+{
+    size_t n = 1000000;
+    char *text = malloc(n);
+    memset(text, '[', n);
+    EXPECT_EQ(json_check(span_of(text, n)), ERR_DEPTH);
+    for (size_t i = 0; i + 4 < n; i += 5)
+        memcpy(text + i, "{\"\":[", 5);
+    EXPECT_EQ(json_check(span_of(text, n)), ERR_DEPTH);
+    free(text);
+}
+
+TEST(an_error_says_where_it_is_and_what_was_expected)
+{
+    static const struct {
+        const char *text;
+        size_t offset;
+        const char *what;
+    } rows[] = {
+        {"{\"a\" 1}", 5, "expected a colon"},
+        {"{\"a\":1 \"b\":2}", 7, "expected a comma or the closing bracket"},
+        {"{\"a\":1,}", 7, "expected a key in quotes"},
+        {"[1,]", 3, "expected a value"},
+        {"[\"a\\x\"]", 3, "this escape does not exist"},
+        {"[\"a\nb\"]", 3, "a control character must be escaped inside a string"},
+        {"[\"ab\xff\"]", 4, "these bytes are not UTF-8"},
+        {"[\"ab", 4, "the document ends inside a string"},
+        {"[1", 2, "the document ends inside an object or array"},
+        {"[-]", 2, "a minus needs a digit after it"},
+        {"[1.]", 3, "a decimal point needs a digit after it"},
+        {"[1e]", 3, "an exponent needs a digit"},
+        {"[trap]", 3, "expected true, false or null"},
+        {"[] x", 3, "something follows the document"},
+        {"  ", 2, "the document ends where a value is due"},
+        {"{\"a\":", 5, "the document ends where a value is due"},
+    };
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        struct json j;
+        json_init(&j, span_str(rows[i].text));
+        enum err e = json_skip(&j, NULL);
+        EXPECT((e ? e : json_finish(&j)) != ERR_OK);
+        EXPECT_EQ(json_offset(&j), rows[i].offset);
+        EXPECT_STR(j.error_what, rows[i].what);
+    }
+}
+
+TEST(after_an_error_every_call_repeats_it_and_changes_no_output)
+{
+    struct json j;
+    struct json_string string = {SPAN("before"), false};
+    int64_t number = 5;
+    bool truth = true;
+    json_init(&j, SPAN("[1, x, 2]"));
+    EXPECT_EQ(json_skip(&j, NULL), ERR_JSON);
+    EXPECT_EQ(json_offset(&j), 4);
+    EXPECT_EQ(json_read_string(&j, &string), ERR_JSON);
+    EXPECT_EQ(json_read_i64(&j, &number), ERR_JSON);
+    EXPECT_EQ(json_read_bool(&j, &truth), ERR_JSON);
+    EXPECT_EQ(json_read_null(&j), ERR_JSON);
+    EXPECT_EQ(json_enter_object(&j), ERR_JSON);
+    EXPECT_EQ(json_enter_array(&j), ERR_JSON);
+    EXPECT(!json_next_key(&j, &string));
+    EXPECT(!json_next_item(&j));
+    EXPECT_EQ(json_peek(&j), JSON_NOTHING);
+    EXPECT_EQ(json_finish(&j), ERR_JSON);
+    EXPECT_EQ(json_offset(&j), 4);
+    EXPECT_SPAN(string.raw, "before");
+    EXPECT_EQ(number, 5);
+    EXPECT(truth);
+}
+
+TEST(a_value_of_another_type_is_an_error_and_not_a_guess)
+{
+    struct json j;
+    struct json_string string;
+    double real;
+    int64_t number;
+    bool truth;
+    json_init(&j, SPAN("1"));
+    EXPECT_EQ(json_read_string(&j, &string), ERR_JSON);
+    json_init(&j, SPAN("\"1\""));
+    EXPECT_EQ(json_read_i64(&j, &number), ERR_JSON);
+    json_init(&j, SPAN("\"1\""));
+    EXPECT_EQ(json_read_double(&j, &real), ERR_JSON);
+    json_init(&j, SPAN("0"));
+    EXPECT_EQ(json_read_bool(&j, &truth), ERR_JSON);
+    json_init(&j, SPAN("false"));
+    EXPECT_EQ(json_read_null(&j), ERR_JSON);
+    json_init(&j, SPAN("[]"));
+    EXPECT_EQ(json_enter_object(&j), ERR_JSON);
+    json_init(&j, SPAN("{}"));
+    EXPECT_EQ(json_enter_array(&j), ERR_JSON);
+    EXPECT_STR(j.error_what, "expected an array");
+}
+
+TEST(a_caller_that_forgets_a_value_gets_an_error_and_no_endless_loop)
+{
+    struct json j;
+    struct json_string key;
+    unsigned turns = 0;
+    json_init(&j, SPAN("[1,2]"));
+    REQUIRE(json_enter_array(&j) == ERR_OK);
+    while (json_next_item(&j) && turns < 10)
+        turns++;
+    EXPECT_EQ(turns, 1);
+    EXPECT_EQ(j.error, ERR_JSON);
+    json_init(&j, SPAN("{\"a\":1}"));
+    REQUIRE(json_enter_object(&j) == ERR_OK);
+    EXPECT_EQ(json_skip(&j, NULL), ERR_JSON); /* without asking for the key */
+    json_init(&j, SPAN("{\"a\":1}"));
+    REQUIRE(json_enter_object(&j) == ERR_OK);
+    REQUIRE(json_next_key(&j, &key));
+    EXPECT_EQ(json_finish(&j), ERR_JSON);
+    json_init(&j, SPAN("1]"));
+    REQUIRE(json_skip(&j, NULL) == ERR_OK);
+    EXPECT(!json_next_item(&j));
+    EXPECT_EQ(j.error, ERR_JSON);
+}
+
+TEST(a_walk_gives_keys_values_and_the_bytes_of_what_it_skipped)
+{
+    struct json j;
+    struct json_string key, text;
+    struct span value;
+    int64_t number;
+    json_init(&j, SPAN(" { \"model\" : \"m\\n\", \"tools\": [ {\"a\":1} , 2 ] , \"n\":-12 } "));
+    REQUIRE(json_peek(&j) == JSON_OBJECT);
+    REQUIRE(json_enter_object(&j) == ERR_OK);
+    REQUIRE(json_next_key(&j, &key));
+    EXPECT_SPAN(key.raw, "model");
+    EXPECT(!key.has_escapes);
+    REQUIRE(json_peek(&j) == JSON_STRING && json_read_string(&j, &text) == ERR_OK);
+    EXPECT_SPAN(text.raw, "m\\n");
+    EXPECT(text.has_escapes);
+    REQUIRE(json_next_key(&j, &key) && json_skip(&j, &value) == ERR_OK);
+    EXPECT_SPAN(value, "[ {\"a\":1} , 2 ]");
+    REQUIRE(json_next_key(&j, &key) && json_read_i64(&j, &number) == ERR_OK);
+    EXPECT_EQ(number, -12);
+    EXPECT(!json_next_key(&j, &key));
+    EXPECT_EQ(json_finish(&j), ERR_OK);
+}
+
+TEST(whole_numbers_are_exact_or_refused)
+{
+    static const struct {
+        const char *text;
+        bool is_whole;
+        int64_t value;
+    } rows[] = {
+        {"0", true, 0}, {"-0", true, 0}, {"7", true, 7}, {"-7", true, -7}, {"1.0", true, 1}, {"1e3", true, 1000},
+        {"1.50e1", true, 15}, {"12000e-3", true, 12}, {"-2.5E+1", true, -25}, {"0e999999999999999999999", true, 0},
+        {"0.000e-5", true, 0}, {"100e-2", true, 1}, {"9007199254740993", true, 9007199254740993},
+        {"9223372036854775807", true, INT64_MAX}, {"-9223372036854775808", true, INT64_MIN},
+        {"922337203685477580.7e1", true, INT64_MAX}, {"9223372036854775807.000", true, INT64_MAX},
+        {"9223372036854775808", false, 0}, {"-9223372036854775809", false, 0}, {"1e19", false, 0}, {"1.5", false, 0},
+        {"15e-1", false, 0}, {"1e-1", false, 0}, {"1e99999999999999999999", false, 0}, {"1e-99999999999999999999", false, 0},
+        {"0.1", false, 0}, {"18446744073709551616", false, 0}, {"99999999999999999999999999", false, 0},
+    };
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        struct json j;
+        int64_t value = 0;
+        json_init(&j, span_str(rows[i].text));
+        bool is_whole = json_read_i64(&j, &value) == ERR_OK;
+        if (is_whole != rows[i].is_whole || value != rows[i].value)
+            UNIT_FAIL("%s: %s %" PRId64, rows[i].text, is_whole ? "whole" : "refused", value);
+    }
+}
+
+TEST(real_numbers_are_read_and_absurd_ones_refused)
+{
+    struct json j;
+    double value = 0;
+    json_init(&j, SPAN("0.7"));
+    EXPECT(json_read_double(&j, &value) == ERR_OK && value == 0.7);
+    json_init(&j, SPAN("-1e-400"));
+    EXPECT(json_read_double(&j, &value) == ERR_OK && value == 0);
+    json_init(&j, SPAN("1e400"));
+    EXPECT_EQ(json_read_double(&j, &value), ERR_JSON);
+}
+
+static const struct {
+    struct span raw, text;
+} escapes[] = {
+    {SPAN("plain"), SPAN("plain")},
+    {SPAN("\\\"\\\\\\/\\b\\f\\n\\r\\t"), SPAN("\"\\/\b\f\n\r\t")},
+    {SPAN("a\\u0041b\\u00e9\\u20AC"), SPAN("aAb\xc3\xa9\xe2\x82\xac")},
+    {SPAN("\\ud83d\\ude00"), SPAN("\xf0\x9f\x98\x80")},
+    {SPAN("\\uDBFF\\uDFFF"), SPAN("\xf4\x8f\xbf\xbf")},
+    {SPAN("\\u0000"), SPAN("\0")},
+    {SPAN("\\ud800"), SPAN("\xef\xbf\xbd")},
+    {SPAN("\\ud800x"), SPAN("\xef\xbf\xbdx")},
+    {SPAN("\\udc00\\ud800"), SPAN("\xef\xbf\xbd\xef\xbf\xbd")},
+    {SPAN("\\ud800\\ud83d\\ude00"), SPAN("\xef\xbf\xbd\xf0\x9f\x98\x80")},
+    {SPAN("\\ud800\\n"), SPAN("\xef\xbf\xbd\n")},
+    {SPAN("\\ud800\\u0041"), SPAN("\xef\xbf\xbd" "A")},
+    {SPAN("\xe4\xbd\xa0\\u597d"), SPAN("\xe4\xbd\xa0\xe5\xa5\xbd")},
+};
+
+TEST(escaped_text_becomes_what_the_client_wrote)
+{
+    struct arena a;
+    struct buf b;
+    arena_init(&a, 256);
+    buf_init(&b, KIB);
+    for (size_t i = 0; i < COUNT_OF(escapes); i++) {
+        struct json_string s = {escapes[i].raw, span_find(escapes[i].raw, '\\') >= 0};
+        EXPECT(span_eq(json_unescape(&a, s), escapes[i].text));
+        EXPECT(json_key_is(s, escapes[i].text));
+        EXPECT(!json_key_is(s, SPAN("other")));
+        EXPECT(!json_key_is(s, span_to(escapes[i].text, escapes[i].text.n - 1)));
+        EXPECT_EQ(json_unescape_to(&b, s), ERR_OK);
+        EXPECT(span_eq(buf_span(&b), escapes[i].text));
+        buf_clear(&b);
+    }
+    buf_fini(&b);
+    arena_fini(&a);
+}
+
+TEST(made_up_escapes_never_read_past_their_end)
+{
+    char raw[6], out[sizeof raw * 2];
+    static const char letters[] = "\\u0d8";
+    struct buf b;
+    buf_init(&b, sizeof out);
+    for (unsigned i = 0; i < 5 * 5 * 5 * 5 * 5; i++) {
+        for (unsigned k = 0, rest = i; k < 5; k++, rest /= 5)
+            raw[k] = letters[rest % 5];
+        struct span copy = exact_copy(span_of(raw, 5));
+        struct json_string s = {copy, true};
+        EXPECT(json_unescape_to(&b, s) == ERR_OK && buf_bytes(&b) <= 5);
+        EXPECT(json_key_is(s, buf_span(&b)));
+        buf_clear(&b);
+        free((void *)copy.p);
+    }
+    buf_fini(&b);
+}
+
+TEST(written_strings_are_read_back_and_safe_in_a_log)
+{
+    static const struct {
+        struct span text, written;
+    } rows[] = {
+        {SPAN(""), SPAN("\"\"")},
+        {SPAN("plain"), SPAN("\"plain\"")},
+        {SPAN("a\"b\\c/"), SPAN("\"a\\\"b\\\\c/\"")},
+        {SPAN("\b\f\n\r\t"), SPAN("\"\\b\\f\\n\\r\\t\"")},
+        {SPAN("\0\x01\x1b[31m\x7f"), SPAN("\"\\u0000\\u0001\\u001b[31m\\u007f\"")},
+        {SPAN("\xc2\x85\xc2\x9b\xe2\x80\xa8\xe2\x80\xa9"), SPAN("\"\\u0085\\u009b\\u2028\\u2029\"")},
+        {SPAN("\xe4\xbd\xa0\xc2\xa0\xf0\x9f\x98\x80"), SPAN("\"\xe4\xbd\xa0\xc2\xa0\xf0\x9f\x98\x80\"")},
+        {SPAN("a\xff\xe2\x82z"), SPAN("\"a\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbdz\"")},
+    };
+    struct buf b;
+    buf_init(&b, KIB);
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        EXPECT_EQ(json_write_string(&b, rows[i].text), ERR_OK);
+        if (!span_eq(buf_span(&b), rows[i].written))
+            UNIT_FAIL("row %zu: %.*s", i, SPAN_ARG(buf_span(&b)));
+        EXPECT_EQ(json_check(buf_span(&b)), ERR_OK);
+        buf_clear(&b);
+    }
+    buf_fini(&b);
+}
+
+TEST(any_text_written_is_read_back_the_same)
+{
+    struct arena a;
+    struct buf b;
+    arena_init(&a, 1024);
+    buf_init(&b, 64 * KIB);
+    random_state = 3;
+    for (unsigned round = 0; round < 500; round++) {
+        char text[200];
+        size_t n = random_below(sizeof text);
+        for (size_t i = 0; i < n; i++)
+            text[i] = (char)random_below(0x80);
+        struct json j;
+        struct json_string s;
+        EXPECT_EQ(json_write_string(&b, span_of(text, n)), ERR_OK);
+        json_init(&j, buf_span(&b));
+        EXPECT(json_read_string(&j, &s) == ERR_OK && json_finish(&j) == ERR_OK);
+        EXPECT(span_eq(json_unescape(&a, s), span_of(text, n)));
+        buf_clear(&b);
+    }
+    buf_fini(&b);
+    arena_fini(&a);
+}
+
+TEST(a_string_that_does_not_fit_leaves_no_half_behind)
+{
+    struct buf b;
+    buf_init(&b, 10);
+    REQUIRE(buf_append(&b, SPAN("abc")) == ERR_OK);
+    EXPECT_EQ(json_write_string(&b, SPAN("\n\n\n\n")), ERR_TOO_LARGE);
+    EXPECT_SPAN(buf_span(&b), "abc");
+    EXPECT_EQ(json_write_string(&b, SPAN("12345")), ERR_OK);
+    EXPECT_SPAN(buf_span(&b), "abc\"12345\"");
+    buf_fini(&b);
+}
+
+TEST(paths_find_what_a_provider_said_in_its_error)
+{
+    struct arena a;
+    struct span document = SPAN("{\"x\":[1],\"error\":{\"m\\u0065ssage\":\"no \\\"key\\\"\",\"code\":401,\"inner\":{}},\"y\":2}"), text;
+    int64_t number = 0;
+    arena_init(&a, 256);
+    EXPECT(json_find_string(&a, document, "error.message", &text));
+    EXPECT_SPAN(text, "no \"key\"");
+    EXPECT(json_find_i64(document, "error.code", &number) && number == 401);
+    EXPECT_SPAN(json_find(document, "error.inner"), "{}");
+    EXPECT_SPAN(json_find(document, "x"), "[1]");
+    EXPECT(json_find(document, "error.absent").p == NULL);
+    EXPECT(json_find(document, "y.z").p == NULL);
+    EXPECT(json_find(SPAN("{\"x\":1,oops"), "y").p == NULL);
+    EXPECT(!json_find_string(&a, document, "error.code", &text));
+    EXPECT(!json_find_i64(document, "error.message", &number));
+    arena_fini(&a);
+}
+
+UNIT_MAIN
