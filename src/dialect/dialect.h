@@ -50,7 +50,7 @@ struct request_facts {
     int64_t output_tokens_max;  /* max_completion_tokens or max_tokens; -1 unsaid */
     int64_t choices;            /* n; 1 when unsaid */
     bool has_media;             /* images, audio or files in the messages: an estimate from text alone is too low */
-    struct span user;           /* raw span of user / safety_identifier, or empty */
+    struct span user;           /* of user, else safety_identifier: between the quotes, still escaped; or empty */
 };
 
 /* Where a client's mistake is, for the error answer. */
@@ -85,6 +85,7 @@ enum event_verdict {
     EVENT_DONE,       /* the end marker */
     EVENT_FAILED,     /* an error inside the stream */
     EVENT_BROKEN,     /* not what the dialect allows (not JSON …) */
+    EVENT_SILENT,     /* data without content, used as a ping: readers of this dialect break on it, so it is not forwarded */
 };
 struct event_scan {
     enum event_verdict verdict;
@@ -113,6 +114,7 @@ struct provider_error {
     int64_t retry_after_ms; /* -1: unsaid */
     struct span message;    /* escaped JSON text or plain text, bounded; borrows the body */
     struct span code;       /* the provider's own code or type, borrows the body */
+    enum neutral_said should_retry; /* x-should-retry; NO: not here, whatever the class */
 };
 bool provider_error_retry_here(const struct provider_error *e);
 bool provider_error_retry_elsewhere(const struct provider_error *e);
@@ -141,6 +143,9 @@ struct endpoint {
 struct dialect {
     const char *name;             /* in config and logs: "openai", "azure-openai" */
     const char *system;           /* OpenTelemetry gen_ai.provider.name: "openai", "azure.ai.openai" */
+    const char *stream_ping;      /* what keeps a silent stream of this client dialect alive, or NULL */
+    const char *stream_end;       /* the end marker of a complete stream: "data: [DONE]\n\n", or NULL */
+    const char *stream_type;      /* content type of its streams: "text/event-stream; charset=utf-8" */
     enum api serves[API_COUNT];   /* apis a provider of this dialect can answer without translation; ends with API_NONE */
 
     /* client side */
@@ -156,7 +161,8 @@ struct dialect {
     unsigned (*endpoint_headers)(struct arena *a, const struct endpoint *e, struct header *out, unsigned max); /* auth, accept, … */
     enum err (*encode_request)(struct buf *out, const struct neutral_request *request, struct complaint *why);
     void (*scan_event)(enum api api, struct span data, struct answer_notes *notes, struct event_scan *ret);
-    enum err (*scan_answer)(enum api api, struct span body, struct answer_notes *notes); /* ERR_PROVIDER_PROTOCOL when it is no answer */
+    /* ERR_PROVIDER_PROTOCOL when it is no answer; ERR_PROVIDER_FAULT and notes->error_seen when it is an error under a 200. */
+    enum err (*scan_answer)(enum api api, struct span body, struct answer_notes *notes);
     void (*read_error)(int status, const struct http_head *head, struct span body, int64_t wall_us, struct provider_error *ret);
     enum err (*read_answer)(struct arena *a, enum api api, struct span body, struct neutral_answer *ret);
     enum err (*read_event)(struct arena *a, enum api api, struct span data, struct neutral_reader *state, struct neutral_event_list *ret);
@@ -165,12 +171,14 @@ struct dialect {
 const struct dialect *dialect_find(struct span name); /* by config name; NULL when unknown */
 const struct dialect *dialect_nth(unsigned i);        /* NULL past the last */
 
-/* The client side by path: which dialect and api a request path means, and the deployment named in an Azure path. Tolerates a doubled or
- * trailing slash and any prefix before /v1 as wire-facts section E says. */
+/* The client side by path: which dialect and api a request path means, and the deployment named in an Azure path. Tolerates doubled and
+ * trailing slashes, any prefix before /v1 and a missing /v1, because editors and agents are configured with all of these. Models are routed
+ * for GET and HEAD alone. False is ROUTE_NONE, with a dialect in which to say so. */
 struct route {
     const struct dialect *dialect;
     enum api api;
-    struct span deployment; /* of /openai/deployments/{d}/…, percent-decoded in arena; else empty */
+    struct span deployment; /* of /openai/deployments/{d}/…, percent-decoded in arena; else empty. Wins over the body's model, and only there
+                               the azure dialect's scan_request lets a body without model pass (facts.model empty, model_end 0) */
     enum { ROUTE_API, ROUTE_MODELS, ROUTE_MODEL, ROUTE_NONE } kind;
     struct span model;      /* of /v1/models/{id} */
 };

@@ -1,0 +1,321 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What the provider's answer becomes. A stream is relayed event by event: events that may pass are written from where the kernel put
+ * them, all that one read brought in one write. An unstreamed answer is kept until it is whole and checked; so is an error, which is
+ * then judged. The last byte is held back for finish.c.
+ *
+ *   relay_head -> AWAIT, relay_body* -> RELAY, relay_end -> METER | RETRY | REFUSE | BREAK
+ */
+#include <stdio.h>
+
+#include "base/log.h"
+#include "exchange/exchange_private.h"
+
+#define SLICES_MAX 64
+
+static void send_ping_when_due(struct exchange *x)
+{
+    uint64_t every = x->owner->options.limits.ping_ns, now = loop_now_ns(x->owner->options.loop);
+    if (!every || !x->facts->stream || !x->dialect->stream_ping || !x->stream)
+        return;
+    if (now - x->last_byte_ns >= every && !x->paused) {
+        uint64_t first_byte = x->first_byte_ns;
+        struct iovec ping = {(void *)(uintptr_t)x->dialect->stream_ping, strlen(x->dialect->stream_ping)};
+        if (!x->begun)
+            finish_begin_stream(x);
+        finish_write(x, &ping, 1);
+        x->first_byte_ns = first_byte; /* a ping is not the first byte of an answer */
+    }
+    timer_set(&x->timer, (x->last_byte_ns > now ? x->last_byte_ns : now) + every);
+}
+
+enum exchange_step exchange_await(struct exchange *x)
+{
+    send_ping_when_due(x);
+    return x->aborted ? EXCHANGE_ABANDON : EXCHANGE_WAIT;
+}
+
+enum exchange_step exchange_relay(struct exchange *x)
+{
+    send_ping_when_due(x);
+    return x->aborted ? EXCHANGE_ABANDON : EXCHANGE_WAIT;
+}
+
+/* ---- from the provider ---- */
+
+static enum answer_kind kind_of_answer(const struct exchange *x, const struct http_head *head)
+{
+    struct span type = http_header(head, SPAN("content-type"));
+    if (head->status != 200)
+        return ANSWER_ERROR;
+    bool is_json = span_starts_nocase(type, SPAN("application/json"));
+    return x->facts->stream && !is_json ? ANSWER_EVENTS : ANSWER_WHOLE; /* some hosts name no type, or text/plain, for events */
+}
+
+static void read_error_head(struct exchange *x, const struct http_head *head)
+{
+    /* The advice on retrying stands in headers, which are gone when the body is whole. */
+    struct provider_error error;
+    int64_t wall_us = loop_wall_us(x->owner->options.loop);
+    x->deployment->provider->dialect->read_error(head->status, head, SPAN_NONE, wall_us, &error);
+    x->retry_after_ms = error.retry_after_ms;
+}
+
+void relay_head(void *owner, struct call *c, const struct http_head *head)
+{
+    struct exchange *x = owner;
+    CHECK_MAGIC(x, EXCHANGE_MAGIC);
+    x->attempt_first_byte_ns = loop_now_ns(x->owner->options.loop);
+    x->provider_status = head->status;
+    x->retry_after_ms = -1;
+    x->kind = kind_of_answer(x, head);
+    if (x->kind == ANSWER_ERROR)
+        read_error_head(x, head);
+}
+
+static void lose(struct exchange *x, enum err e, const char *why)
+{
+    attempt_fail(x, e, x->relayed ? ATTEMPT_BROKEN : ATTEMPT_PROTOCOL, why);
+    exchange_go(x, x->relayed ? EXCHANGE_BREAK : EXCHANGE_RETRY);
+}
+
+static void keep(struct exchange *x, struct span piece)
+{
+    size_t limit = x->kind == ANSWER_ERROR ? LIMIT_ERROR_BODY_BYTES : SIZE_MAX;
+    if (buf_bytes(&x->answer) + piece.n > limit)
+        piece.n = limit - buf_bytes(&x->answer); /* enough of an error to understand it */
+    if (buf_append(&x->answer, piece) != ERR_OK)
+        lose(x, ERR_PROVIDER_PROTOCOL, "the answer is larger than the limit");
+}
+
+/* The request's bytes are needed only for another attempt and for an estimate; when they are few they move where they take no block. */
+static void shrink_body(struct exchange *x)
+{
+    size_t n = buf_bytes(&x->body);
+    if (!x->body.p || n > 3 * KIB)
+        return;
+    call_body_sent_release(x->call);
+    x->body_small = arena_dup(&x->arena, buf_span(&x->body));
+    buf_fini(&x->body);
+}
+
+static void start_relaying(struct exchange *x)
+{
+    if (!x->begun)
+        finish_begin_stream(x);
+    x->relayed = true;
+    shrink_body(x);
+    exchange_go(x, EXCHANGE_RELAY);
+}
+
+/* What must not reach clients of event streams as it came: fields other than data (some SDKs fail on id: and retry:). Then the event is
+ * written anew. */
+static bool is_plain_data(const struct sse_event *e)
+{
+    return span_starts(e->raw, SPAN("data:")) && e->raw.n <= e->data.n + sizeof "data: \r\n\r\n" - 1;
+}
+
+struct outgoing {
+    struct iovec slices[SLICES_MAX];
+    int n;
+};
+
+static void send_outgoing(struct exchange *x, struct outgoing *out)
+{
+    if (out->n && !x->aborted)
+        finish_write(x, out->slices, out->n);
+    out->n = 0;
+}
+
+static void put(struct exchange *x, struct outgoing *out, struct span bytes)
+{
+    struct iovec *last = out->n ? &out->slices[out->n - 1] : NULL;
+    if (!bytes.n)
+        return;
+    if (last && (const char *)last->iov_base + last->iov_len == bytes.p) {
+        last->iov_len += bytes.n;
+        return;
+    }
+    if (out->n == SLICES_MAX)
+        send_outgoing(x, out);
+    out->slices[out->n++] = (struct iovec){(void *)(uintptr_t)bytes.p, bytes.n};
+}
+
+static void put_event(struct exchange *x, struct outgoing *out, const struct sse_event *e, const struct event_scan *scan)
+{
+    bool cut = scan->verdict == EVENT_USAGE_TOO && !x->facts->wants_usage;
+    if (!cut && is_plain_data(e) && !e->is_tail) {
+        put(x, out, e->raw);
+        return;
+    }
+    put(x, out, SPAN("data: "));
+    put(x, out, cut ? span_to(e->data, scan->cut_at) : e->data);
+    if (cut)
+        put(x, out, span_from(e->data, scan->cut_end));
+    put(x, out, SPAN("\n\n"));
+}
+
+static bool is_comment(const struct sse_event *e) { return e->raw.n && e->raw.p[0] == ':'; }
+
+static void fail_in_stream(struct exchange *x, struct outgoing *out, const struct event_scan *scan)
+{
+    char why[256];
+    snprintf(why, sizeof why, "%.*s", SPAN_ARG(span_to(scan->error_message, 200)));
+    send_outgoing(x, out);
+    if (x->aborted)
+        return;
+    lose(x, scan->verdict == EVENT_FAILED ? ERR_PROVIDER_FAULT : ERR_PROVIDER_PROTOCOL,
+         scan->verdict == EVENT_FAILED ? why : "an event of the stream is not valid JSON");
+}
+
+/* One event. False: the relay is over (failed, or the client left). */
+static bool relay_event(struct exchange *x, struct outgoing *out, struct sse_event *e)
+{
+    struct event_scan scan = {0};
+    if (!e->has_data) {
+        if (is_comment(e) && x->relayed)
+            put(x, out, e->raw);
+        return true;
+    }
+    x->deployment->provider->dialect->scan_event(x->api, e->data, &x->notes, &scan);
+    if (scan.verdict == EVENT_FAILED || scan.verdict == EVENT_BROKEN) {
+        fail_in_stream(x, out, &scan);
+        return false;
+    }
+    if (scan.verdict == EVENT_DONE || (scan.verdict == EVENT_USAGE_ONLY && !x->facts->wants_usage))
+        return true; /* the end marker is ours to send, after the record */
+    if (!x->relayed)
+        start_relaying(x);
+    if (x->aborted)
+        return false;
+    put_event(x, out, e, &scan);
+    return true;
+}
+
+static void relay_events(struct exchange *x, struct span piece)
+{
+    struct outgoing out = {.n = 0};
+    struct sse_event event;
+    enum err e;
+    sse_feed(&x->sse, piece);
+    while ((e = sse_next(&x->sse, &event)) == ERR_OK) {
+        bool copied = event.raw.p < piece.p || event.raw.p >= piece.p + piece.n || event.data.p < piece.p || event.data.p >= piece.p + piece.n;
+        if (!relay_event(x, &out, &event))
+            return;
+        if (copied)
+            send_outgoing(x, &out); /* its bytes are gone with the next event */
+    }
+    send_outgoing(x, &out);
+    if (x->aborted)
+        return;
+    if (e != ERR_AGAIN)
+        lose(x, ERR_PROVIDER_PROTOCOL, "an event of the stream is larger than the limit");
+}
+
+void relay_body(void *owner, struct call *c, struct span piece)
+{
+    struct exchange *x = owner;
+    CHECK_MAGIC(x, EXCHANGE_MAGIC);
+    if (x->kind == ANSWER_EVENTS)
+        relay_events(x, piece);
+    else
+        keep(x, piece);
+}
+
+/* ---- the end of the provider's answer ---- */
+
+static enum attempt_outcome outcome_of_class(enum provider_error_class c)
+{
+    switch (c) {
+    case PROVIDER_ERROR_RATE: return ATTEMPT_RATE;
+    case PROVIDER_ERROR_QUOTA: return ATTEMPT_QUOTA;
+    case PROVIDER_ERROR_CREDENTIAL: return ATTEMPT_CREDENTIAL;
+    case PROVIDER_ERROR_REQUEST: case PROVIDER_ERROR_CONTEXT: case PROVIDER_ERROR_FILTER: case PROVIDER_ERROR_NOT_FOUND: return ATTEMPT_REFUSED;
+    default: return ATTEMPT_FAULT;
+    }
+}
+
+static enum err err_of_class(enum provider_error_class c)
+{
+    switch (c) {
+    case PROVIDER_ERROR_RATE: case PROVIDER_ERROR_QUOTA: return ERR_PROVIDER_RATE;
+    case PROVIDER_ERROR_CREDENTIAL: return ERR_PROVIDER_CREDENTIAL;
+    case PROVIDER_ERROR_REQUEST: case PROVIDER_ERROR_CONTEXT: case PROVIDER_ERROR_FILTER: return ERR_PROVIDER_REFUSED;
+    case PROVIDER_ERROR_NOT_FOUND: return ERR_UNKNOWN_MODEL;
+    default: return ERR_PROVIDER_FAULT;
+    }
+}
+
+/* May the provider's own error go to the client as it is? Only one that speaks of the client's request, in the client's dialect. */
+static bool can_pass(const struct exchange *x, const struct provider_error *error)
+{
+    enum attempt_outcome outcome = outcome_of_class(error->class);
+    return outcome == ATTEMPT_REFUSED && json_check(buf_span(&x->answer)) == ERR_OK && json_find(buf_span(&x->answer), "error.message").p;
+}
+
+static void judge_error(struct exchange *x)
+{
+    struct provider_error error;
+    int64_t advice = x->retry_after_ms;
+    const struct dialect *d = x->deployment->provider->dialect;
+    d->read_error(x->provider_status, NULL, buf_span(&x->answer), loop_wall_us(x->owner->options.loop), &error);
+    x->retry_after_ms = advice >= 0 ? advice : error.retry_after_ms;
+    char why[400];
+    snprintf(why, sizeof why, "status %d%s%.*s", x->provider_status, error.message.n ? ", " : "", SPAN_ARG(span_to(error.message, 300)));
+    bool pass = can_pass(x, &error);
+    attempt_fail(x, err_of_class(error.class), outcome_of_class(error.class), why);
+    x->pass_status = pass ? x->provider_status : 0;
+    x->retry_here = provider_error_retry_here(&error);
+    x->retry_elsewhere = provider_error_retry_elsewhere(&error);
+    exchange_go(x, EXCHANGE_RETRY);
+}
+
+static void finish_well(struct exchange *x)
+{
+    attempt_end(x, ATTEMPT_ANSWERED, HEALTH_OK);
+    x->outcome = RECORD_ANSWERED;
+    exchange_go(x, EXCHANGE_METER);
+}
+
+static void end_whole(struct exchange *x)
+{
+    enum err e = x->facts->stream ? ERR_PROVIDER_PROTOCOL
+                                  : x->deployment->provider->dialect->scan_answer(x->api, buf_span(&x->answer), &x->notes);
+    if (e)
+        lose(x, e, x->facts->stream ? "a stream was asked for and something else came" : "the answer is not what the dialect allows");
+    else if (x->notes.error_seen)
+        lose(x, ERR_PROVIDER_FAULT, "an error inside a 200");
+    else
+        finish_well(x);
+}
+
+static void end_events(struct exchange *x)
+{
+    struct sse_event event;
+    struct outgoing out = {.n = 0};
+    if (sse_end(&x->sse, &event) == ERR_OK) {
+        if (!relay_event(x, &out, &event))
+            return;
+        send_outgoing(x, &out);
+    }
+    if (x->aborted)
+        return;
+    /* Without [DONE] a stream is whole when its choices finished: several providers never send the marker. */
+    if (x->notes.done || x->notes.choices_finished)
+        finish_well(x);
+    else
+        lose(x, ERR_PROVIDER_RESET, "the stream ended without a finish reason");
+}
+
+void relay_end(void *owner, struct call *c)
+{
+    struct exchange *x = owner;
+    CHECK_MAGIC(x, EXCHANGE_MAGIC);
+    x->call = NULL;
+    switch (x->kind) {
+    case ANSWER_EVENTS: end_events(x); break;
+    case ANSWER_WHOLE: end_whole(x); break;
+    case ANSWER_ERROR: judge_error(x); break;
+    case ANSWER_NONE: lose(x, ERR_PROVIDER_PROTOCOL, "the answer ended before it began"); break;
+    }
+}

@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The usage record as one JSON line. Written by hand into reserved room, because one is written for every request: no printf here.
+ *
+ * Format: fields that are unknown are absent, never zero; "usage" holds one member per known class and "source".
+ */
+#include "ledger/record.h"
+
+#include "base/clock.h"
+#include "base/json.h"
+#include "dialect/dialect.h"
+
+#define LINE_BYTES_MAX (12u * KIB) /* 8 attempts, 21 names of 47 bytes that may each grow sixfold when escaped, and the numbers */
+
+static const char *const outcome_names[RECORD_OUTCOMES] = {
+    [RECORD_ANSWERED] = "answered", [RECORD_REFUSED] = "refused",     [RECORD_FAILED] = "failed",
+    [RECORD_BROKEN] = "broken",     [RECORD_ABANDONED] = "abandoned",
+};
+
+static const char *const attempt_names[ATTEMPT_OUTCOMES] = {
+    [ATTEMPT_NONE] = "none",           [ATTEMPT_ANSWERED] = "answered",     [ATTEMPT_CONNECT] = "connect",
+    [ATTEMPT_TIMEOUT] = "timeout",     [ATTEMPT_RESET] = "reset",           [ATTEMPT_PROTOCOL] = "protocol",
+    [ATTEMPT_REFUSED] = "refused",     [ATTEMPT_RATE] = "rate",             [ATTEMPT_QUOTA] = "quota",
+    [ATTEMPT_CREDENTIAL] = "credential", [ATTEMPT_FAULT] = "fault",         [ATTEMPT_CANCELLED] = "cancelled",
+    [ATTEMPT_BROKEN] = "broken",
+};
+
+const char *record_outcome_name(enum record_outcome o) { return outcome_names[o]; }
+const char *attempt_outcome_name(enum attempt_outcome o) { return attempt_names[o]; }
+
+void record_set_name(char to[RECORD_NAME_BYTES], struct span name)
+{
+    size_t n = name.n < RECORD_NAME_BYTES ? name.n : RECORD_NAME_BYTES - 1;
+    if (n)
+        memcpy(to, name.p, n);
+    if (n < name.n) {
+        while (n > 1 && ((unsigned char)to[n - 1] & 0xc0) == 0x80) /* do not cut inside a character */
+            n--;
+        to[n - 1] = '~';
+    }
+    to[n] = 0;
+}
+
+static char *put_text(char *at, const char *text)
+{
+    size_t n = strlen(text);
+    memcpy(at, text, n);
+    return at + n;
+}
+
+static char *put_u64(char *at, uint64_t value)
+{
+    char digits[20];
+    size_t n = 0;
+    do
+        digits[n++] = (char)('0' + value % 10);
+    while (value /= 10);
+    while (n)
+        *at++ = digits[--n];
+    return at;
+}
+
+static char *put_name(char *at, const char *text)
+{
+    static const char hex[] = "0123456789abcdef";
+    *at++ = '"';
+    for (const unsigned char *p = (const unsigned char *)text; *p; p++) {
+        if (*p == '"' || *p == '\\') {
+            *at++ = '\\';
+            *at++ = (char)*p;
+        } else if (*p < 0x20 || *p == 0x7f) {
+            at = put_text(at, "\\u00");
+            *at++ = hex[*p >> 4];
+            *at++ = hex[*p & 15];
+        } else {
+            *at++ = (char)*p;
+        }
+    }
+    *at++ = '"';
+    return at;
+}
+
+static char *put_number_field(char *at, const char *key_with_comma, uint64_t value)
+{
+    return put_u64(put_text(at, key_with_comma), value);
+}
+
+static char *put_name_field(char *at, const char *key_with_comma, const char *value)
+{
+    return value[0] ? put_name(put_text(at, key_with_comma), value) : at;
+}
+
+static char *put_usage(char *at, const struct usage *u)
+{
+    at = put_text(at, ",\"usage\":{\"source\":\"");
+    at = put_text(at, usage_source_name(u->source));
+    *at++ = '"';
+    for (int c = 0; c < USAGE_CLASSES; c++) {
+        if (u->count[c] == USAGE_UNKNOWN)
+            continue;
+        at = put_text(at, ",\"");
+        at = put_text(at, usage_class_name((enum usage_class)c));
+        at = put_number_field(at, "\":", (uint64_t)u->count[c]);
+    }
+    *at++ = '}';
+    return at;
+}
+
+static char *put_attempts(char *at, const struct usage_record *r)
+{
+    at = put_text(at, ",\"attempts\":[");
+    for (unsigned i = 0; i < r->attempts_n; i++) {
+        const struct attempt_record *a = &r->attempts[i];
+        at = put_name(put_text(at, i ? ",{\"provider\":" : "{\"provider\":"), a->provider);
+        at = put_name_field(at, ",\"model\":", a->model);
+        at = put_name_field(at, ",\"outcome\":", attempt_outcome_name((enum attempt_outcome)a->outcome));
+        if (a->status)
+            at = put_number_field(at, ",\"status\":", a->status);
+        at = put_number_field(at, ",\"wait_us\":", a->wait_us);
+        *at++ = '}';
+    }
+    *at++ = ']';
+    return at;
+}
+
+static char *put_times(char *at, const struct usage_record *r)
+{
+    at = put_number_field(at, ",\"receive_us\":", r->receive_us);
+    if (r->first_byte_us)
+        at = put_number_field(at, ",\"first_byte_us\":", r->first_byte_us);
+    return put_number_field(at, ",\"duration_us\":", r->duration_us);
+}
+
+enum err record_write_json(const struct usage_record *r, struct buf *out)
+{
+    enum err e = buf_reserve(out, LINE_BYTES_MAX);
+    if (e)
+        return e;
+    char *at = buf_tail(out), time_text[CLOCK_RFC3339_BYTES];
+    struct span time = clock_rfc3339_us(time_text, r->wall_us);
+
+    at = put_text(at, "{\"id\":\"");
+    at = put_text(at, r->id);
+    at = put_text(at, "\",\"time\":\"");
+    memcpy(at, time.p, time.n);
+    at = put_name_field(at + time.n, "\",\"outcome\":", record_outcome_name((enum record_outcome)r->outcome));
+    at = put_number_field(at, ",\"status\":", r->status);
+    if (r->error)
+        at = put_name_field(at, ",\"error\":", err_code((enum err)r->error));
+    if (r->api)
+        at = put_name_field(at, ",\"api\":", api_name((enum api)r->api));
+    at = put_text(at, r->stream ? ",\"stream\":true" : ",\"stream\":false");
+    at = put_name_field(at, ",\"key\":", r->key);
+    at = put_name_field(at, ",\"department\":", r->department);
+    at = put_name_field(at, ",\"model\":", r->model_asked);
+    at = put_name_field(at, ",\"model_served\":", r->model_served);
+    if (r->finish)
+        at = put_name_field(at, ",\"finish\":", finish_reason_name((enum finish_reason)r->finish));
+    at = put_usage(at, &r->usage);
+    if (r->provider_cost_nano >= 0)
+        at = put_number_field(at, ",\"provider_cost_nano_usd\":", (uint64_t)r->provider_cost_nano);
+    at = put_attempts(at, r);
+    at = put_times(at, r);
+    at = put_number_field(at, ",\"bytes_in\":", r->bytes_in);
+    at = put_number_field(at, ",\"bytes_out\":", r->bytes_out);
+    at = put_text(at, "}\n");
+    CHECK((size_t)(at - buf_tail(out)) <= LINE_BYTES_MAX);
+    buf_extend(out, (size_t)(at - buf_tail(out)));
+    return ERR_OK;
+}
