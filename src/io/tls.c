@@ -275,7 +275,7 @@ static int on_alpn(SSL *ssl, const unsigned char **ret, unsigned char *ret_bytes
 }
 
 /* OpenSSL would ask the terminal. */
-static int no_passphrase(char *into, int bytes, int writing, void *owner) { return 0; }
+static int no_passphrase(char *into, int bytes, int writing, void *owner) { return -1; }
 
 static struct tls_context *context_new(const SSL_METHOD *method)
 {
@@ -331,11 +331,12 @@ static bool file_is_readable(const char *path, char why[256])
 
 static bool explain_file(const char *path, const char *what, char why[256])
 {
-    unsigned long error = ERR_peek_last_error();
+    unsigned long error = ERR_peek_error(); /* the first is the cause; later ones only pass it on */
+    int library = ERR_GET_LIB(error), code = ERR_GET_REASON(error);
     const char *reason = ERR_reason_error_string(error);
-    if (ERR_GET_LIB(error) == ERR_LIB_PEM && ERR_GET_REASON(error) == PEM_R_NO_START_LINE)
+    if ((library == ERR_LIB_PEM && code == PEM_R_NO_START_LINE) || (library == ERR_LIB_OSSL_DECODER && code == ERR_R_UNSUPPORTED))
         snprintf(why, 256, "%s holds no PEM %s", path, what);
-    else if (ERR_GET_LIB(error) == ERR_LIB_PEM && (ERR_GET_REASON(error) == PEM_R_BAD_PASSWORD_READ || ERR_GET_REASON(error) == PEM_R_BAD_DECRYPT))
+    else if (library == ERR_LIB_PEM && (code == PEM_R_BAD_PASSWORD_READ || code == PEM_R_BAD_DECRYPT || code == PEM_R_PROBLEMS_GETTING_PASSWORD))
         snprintf(why, 256, "%s is encrypted: a key without a passphrase is needed", path);
     else
         snprintf(why, 256, "%s is not a usable %s: %s", path, what, reason ? reason : "unknown reason");
@@ -355,7 +356,7 @@ static bool load_identity(SSL_CTX *ctx, const char *cert_file, const char *key_f
     if (SSL_CTX_use_certificate_chain_file(ctx, cert_file) != 1)
         return explain_file(cert_file, "certificate", why);
     if (SSL_CTX_use_PrivateKey_file(ctx, key_file, SSL_FILETYPE_PEM) != 1) {
-        if (ERR_GET_REASON(ERR_peek_last_error()) != X509_R_KEY_VALUES_MISMATCH)
+        if (ERR_GET_REASON(ERR_peek_error()) != X509_R_KEY_VALUES_MISMATCH)
             return explain_file(key_file, "private key", why);
         ERR_clear_error();
         snprintf(why, 256, "the key in %s does not belong to the certificate in %s", key_file, cert_file);
@@ -520,7 +521,7 @@ static const char *why_of_reason(int reason)
 
 static const char *why_of_queue(const struct tls *t)
 {
-    unsigned long error = ERR_peek_error(); /* the first is the cause; later ones say where it was noticed */
+    unsigned long error = ERR_peek_error(); /* the cause, as above */
     long verified = SSL_get_verify_result(t->ssl);
     if (t->context->verify && verified != X509_V_OK)
         return X509_verify_cert_error_string(verified);

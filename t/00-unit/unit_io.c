@@ -1,0 +1,1106 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The loop, socks, files and TLS on the real kernel: loopback, Unix sockets and files in a directory of the test's own.
+ */
+#include "unit.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <pthread.h>
+#include <sys/epoll.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "io/backend.h"
+#include "io/disk.h"
+#include "io/resolve.h"
+#include "io_end.h"
+#include "test_ca.h"
+
+static char directory[] = "/tmp/entente-unit-io-XXXXXX";
+
+__attribute__((constructor)) static void make_directory(void)
+{
+    log_set_level(LOG_OFF);
+    if (!getenv("UNIT_IO_LISTEN"))
+        CHECK(mkdtemp(directory));
+}
+__attribute__((destructor)) static void remove_directory(void)
+{
+    char command[128];
+    snprintf(command, sizeof command, "rm -rf %s", directory);
+    CHECK(system(command) == 0);
+}
+
+static const char *in_directory(const char *name)
+{
+    static char path[4][256];
+    static unsigned next;
+    char *p = path[next++ % 4];
+    snprintf(p, sizeof path[0], "%s/%s", directory, name);
+    return p;
+}
+
+/* Timers, tasks, messages. */
+
+struct fired {
+    struct loop *l;
+    struct timer timer;
+    struct fired *victim;
+    uint64_t at_ns;
+    int times;
+    int *order, place;
+};
+
+static void on_fired(void *owner)
+{
+    struct fired *f = owner;
+    f->times++;
+    f->at_ns = loop_now_ns(f->l);
+    if (f->order)
+        f->place = ++*f->order;
+    if (f->victim)
+        timer_clear(&f->victim->timer);
+}
+
+static void fired_init(struct fired *f, struct loop *l)
+{
+    *f = (struct fired){.l = l};
+    timer_init(&f->timer, l, on_fired, f);
+}
+
+static void turn_for(struct loop *l, uint64_t ns)
+{
+    struct fired end;
+    fired_init(&end, l);
+    timer_set_in(&end.timer, ns);
+    while (!end.times)
+        loop_turn(l);
+}
+
+TEST(a_timeout_comes_when_it_should_and_in_order)
+{
+    struct loop *l = loop_new(io_epoll(), NULL);
+    struct fired f[50];
+    int order = 0;
+    for (unsigned i = 0; i < COUNT_OF(f); i++) {
+        fired_init(&f[i], l);
+        f[i].order = &order;
+        timer_set_in(&f[i].timer, (1 + (i * 7919) % COUNT_OF(f)) * NS_PER_MS);
+    }
+    uint64_t start_ns = loop_now_ns(l);
+    turn_for(l, 60 * NS_PER_MS);
+    for (unsigned i = 0; i < COUNT_OF(f); i++) {
+        uint64_t due_ns = (1 + (i * 7919) % COUNT_OF(f)) * NS_PER_MS;
+        EXPECT_EQ(f[i].times, 1);
+        EXPECT(f[i].at_ns - start_ns >= due_ns);
+        EXPECT_EQ(f[i].place, 1 + (i * 7919) % COUNT_OF(f));
+    }
+    loop_free(l);
+}
+
+TEST(a_timeout_pushed_back_does_not_fire_early_and_costs_no_heap_move)
+{
+    struct loop *l = loop_new(io_epoll(), NULL);
+    struct fired f;
+    fired_init(&f, l);
+    uint64_t start_ns = loop_now_ns(l);
+    timer_set(&f.timer, start_ns + 5 * NS_PER_MS);
+    timer_set(&f.timer, start_ns + 30 * NS_PER_MS);
+    EXPECT_EQ(f.timer.queued_ns, start_ns + 5 * NS_PER_MS);
+    EXPECT_EQ(f.timer.deadline_ns, start_ns + 30 * NS_PER_MS);
+    turn_for(l, 15 * NS_PER_MS);
+    EXPECT_EQ(f.times, 0);
+    EXPECT_EQ(f.timer.queued_ns, start_ns + 30 * NS_PER_MS);
+    turn_for(l, 30 * NS_PER_MS);
+    EXPECT_EQ(f.times, 1);
+    EXPECT(f.at_ns >= start_ns + 30 * NS_PER_MS);
+    EXPECT_EQ(loop_timers(l), 0);
+    loop_free(l);
+}
+
+TEST(a_timeout_brought_forward_fires_at_the_earlier_time)
+{
+    struct loop *l = loop_new(io_epoll(), NULL);
+    struct fired f;
+    fired_init(&f, l);
+    timer_set_in(&f.timer, 3600 * NS_PER_S);
+    timer_set_in(&f.timer, 2 * NS_PER_MS);
+    turn_for(l, 5 * NS_PER_MS);
+    EXPECT_EQ(f.times, 1);
+    timer_set_in(&f.timer, UINT64_MAX);
+    EXPECT_EQ(loop_timers(l), 0);
+    loop_free(l);
+}
+
+TEST(a_cancelled_timeout_never_fires_even_when_due_in_the_same_turn)
+{
+    struct loop *l = loop_new(io_epoll(), NULL);
+    struct fired f[2];
+    fired_init(&f[0], l);
+    fired_init(&f[1], l);
+    f[0].victim = &f[1];
+    f[1].victim = &f[0];
+    timer_set_in(&f[0].timer, NS_PER_MS);
+    timer_set_in(&f[1].timer, NS_PER_MS);
+    usleep(3000);
+    turn_for(l, 5 * NS_PER_MS);
+    EXPECT_EQ(f[0].times + f[1].times, 1);
+    EXPECT_EQ(loop_timers(l), 0);
+    loop_free(l);
+}
+
+TEST(many_timers_set_moved_and_cleared_at_random_keep_their_order)
+{
+    struct loop *l = loop_new(io_epoll(), NULL);
+    static struct fired f[1000];
+    for (unsigned i = 0; i < COUNT_OF(f); i++)
+        fired_init(&f[i], l);
+    uint64_t start_ns = loop_now_ns(l);
+    for (unsigned i = 0; i < 20000; i++) {
+        struct fired *one = &f[loop_random(l) % COUNT_OF(f)];
+        if (loop_random(l) % 5 == 0)
+            timer_clear(&one->timer);
+        else
+            timer_set(&one->timer, start_ns + NS_PER_MS + loop_random(l) % (20 * NS_PER_MS));
+    }
+    static uint64_t due_ns[COUNT_OF(f)];
+    for (unsigned i = 0; i < COUNT_OF(f); i++)
+        due_ns[i] = f[i].timer.deadline_ns;
+    while (loop_timers(l))
+        loop_turn(l);
+    for (unsigned i = 0; i < COUNT_OF(f); i++) {
+        EXPECT_EQ(f[i].times, due_ns[i] != UINT64_MAX);
+        EXPECT(!f[i].times || f[i].at_ns >= due_ns[i]);
+    }
+    loop_free(l);
+}
+
+struct ticker {
+    struct fired f;
+    struct loop *l;
+};
+
+static void on_tick(void *owner)
+{
+    struct ticker *t = owner;
+    if (++t->f.times < 100)
+        timer_set(&t->f.timer, loop_now_ns(t->l));
+}
+
+TEST(a_timer_that_sets_itself_to_now_starves_nobody)
+{
+    struct loop *l = loop_new(io_epoll(), NULL);
+    struct ticker t = {.l = l};
+    timer_init(&t.f.timer, l, on_tick, &t);
+    timer_set(&t.f.timer, 0);
+    loop_turn(l);
+    EXPECT_EQ(t.f.times, 1);
+    while (t.f.times < 100)
+        loop_turn(l);
+    loop_free(l);
+}
+
+struct chain {
+    struct task task, next;
+    struct loop *l;
+    int ran, ran_next;
+};
+
+static void on_next(void *owner) { ((struct chain *)owner)->ran_next++; }
+static void on_task(void *owner)
+{
+    struct chain *c = owner;
+    c->ran++;
+    loop_defer(c->l, &c->next);
+}
+
+TEST(deferred_work_runs_once_in_the_turn_it_was_asked_for)
+{
+    struct loop *l = loop_new(io_epoll(), NULL);
+    struct chain c = {.l = l};
+    task_init(&c.task, on_task, &c);
+    task_init(&c.next, on_next, &c);
+    loop_defer(l, &c.task);
+    loop_defer(l, &c.task);
+    loop_turn(l);
+    EXPECT_EQ(c.ran, 1);
+    EXPECT_EQ(c.ran_next, 1);
+    loop_defer(l, &c.task);
+    task_cancel(&c.task);
+    task_cancel(&c.task);
+    EXPECT_EQ(loop_next_ns(l), UINT64_MAX);
+    EXPECT_EQ(c.ran, 1);
+    loop_free(l);
+}
+
+#define POSTS 20000
+struct poster {
+    struct loop *l;
+    uintptr_t number;
+    pthread_t thread;
+};
+static uintptr_t posted_last[5];
+static unsigned posted_total, posted_disorder;
+
+static void on_message(struct loop *l, void *owner, void *m)
+{
+    struct poster *p = owner;
+    posted_disorder += (uintptr_t)m != posted_last[p->number] + 1;
+    posted_last[p->number] = (uintptr_t)m;
+    if (++posted_total == 4 * POSTS)
+        loop_stop(l);
+}
+
+static void *post_many(void *argument)
+{
+    struct poster *p = argument;
+    for (uintptr_t i = 1; i <= POSTS; i++)
+        CHECK(loop_post(p->l, on_message, p, (void *)i) == ERR_OK);
+    return NULL;
+}
+
+TEST(no_message_between_threads_is_lost_or_overtakes)
+{
+    struct loop *l = loop_new(io_epoll(), NULL);
+    struct poster p[4];
+    for (unsigned i = 0; i < COUNT_OF(p); i++) {
+        p[i] = (struct poster){.l = l, .number = i};
+        CHECK(pthread_create(&p[i].thread, NULL, post_many, &p[i]) == 0);
+    }
+    loop_run(l);
+    for (unsigned i = 0; i < COUNT_OF(p); i++)
+        pthread_join(p[i].thread, NULL);
+    EXPECT_EQ(posted_total, 4 * POSTS);
+    EXPECT_EQ(posted_disorder, 0);
+    loop_free(l);
+}
+
+TEST(random_numbers_differ_between_loops)
+{
+    struct loop *a = loop_new(io_epoll(), NULL), *b = loop_new(io_epoll(), NULL);
+    EXPECT(loop_random(a) != loop_random(b));
+    EXPECT(loop_random(a) != loop_random(a));
+    loop_free(a);
+    loop_free(b);
+}
+
+/* Addresses. */
+
+TEST(addresses_read_as_operators_write_them)
+{
+    static const struct { const char *text; bool right, loopback; } row[] = {
+        {"127.0.0.1:8080", true, true},   {"0.0.0.0:80", true, false},      {"[::1]:80", true, true},
+        {"[::]:65535", true, false},      {"192.168.1.9:1", true, false},   {"unix:/run/x.sock", true, true},
+        {"[::ffff:127.0.0.1]:9", true, true},
+        {"127.0.0.1", false, false},      {"127.0.0.1:", false, false},     {":80", false, false},
+        {"::1:80", false, false},         {"127.0.0.1:65536", false, false}, {"[::1]", false, false},
+        {"unix:", false, false},          {"example.test:80", false, false}, {"", false, false}, {"[]:80", false, false},
+    };
+    for (unsigned i = 0; i < COUNT_OF(row); i++) {
+        struct sock_address a;
+        char out[160];
+        bool right = sock_address_parse(span_str(row[i].text), &a) == ERR_OK;
+        if (right != row[i].right)
+            UNIT_FAIL("%s", row[i].text);
+        if (!right)
+            continue;
+        EXPECT_STR(sock_address_text(&a, out, sizeof out).p, row[i].text);
+        EXPECT_EQ(sock_address_is_loopback(&a), row[i].loopback);
+    }
+    struct sock_address a = {0};
+    char out[8];
+    EXPECT(!sock_address_is_loopback(&a));
+    EXPECT_SPAN(sock_address_text(&a, out, sizeof out), "unknown");
+    EXPECT(sock_address_parse(SPAN("localhost:80"), &a) == ERR_OK && sock_address_is_loopback(&a));
+}
+
+/* Two ends on one loop. */
+
+struct pair {
+    struct loop *l;
+    struct listener *listener;
+    struct sock_address at;
+    struct end client, server;
+    struct tls_context *server_tls;
+    bool accepted, connected;
+    enum err connect_result;
+    struct tls_context *client_tls;
+    const char *server_name;
+};
+
+static void pair_accept(void *owner, struct sock *s)
+{
+    struct pair *p = owner;
+    if (p->accepted) {
+        sock_close(s);
+        return;
+    }
+    p->accepted = true;
+    end_start(&p->server, s, p->server_tls, NULL);
+}
+
+static void pair_connected(struct sock *s, unsigned events)
+{
+    struct pair *p = s->owner;
+    p->connect_result = sock_connect_result(s);
+    if (p->connect_result == ERR_AGAIN)
+        return;
+    p->connected = true;
+    end_start(&p->client, s, p->client_tls, p->server_name);
+    end_progress(&p->client);
+}
+
+static bool pair_listen(struct pair *p, const char *at)
+{
+    const char *why = NULL;
+    p->l = loop_new(io_epoll(), NULL);
+    CHECK(sock_address_parse(span_str(at), &p->at) == ERR_OK);
+    if (sock_listen(p->l, &p->at, pair_accept, p, &p->listener, &why) != ERR_OK) {
+        loop_free(p->l);
+        return false;
+    }
+    p->at = listener_address(p->listener);
+    return true;
+}
+
+static void pair_connect(struct pair *p)
+{
+    struct sock *s;
+    CHECK(sock_connect(p->l, &p->at, &s) == ERR_OK);
+    s->owner = p;
+    s->on_ready = pair_connected;
+}
+
+static bool pair_run(struct pair *p)
+{
+    bool accepted = run_until(p->l, &p->accepted) && run_until(p->l, &p->connected);
+    return accepted && run_until_closed(p->l, &p->client, &p->server);
+}
+
+static void pair_free(struct pair *p)
+{
+    end_free(&p->client);
+    end_free(&p->server);
+    listener_close(p->listener);
+    EXPECT_EQ(loop_socks(p->l), 0);
+    loop_free(p->l);
+}
+
+static char *megabytes(size_t bytes)
+{
+    char *p = malloc(bytes);
+    for (size_t i = 0; i < bytes; i++)
+        p[i] = (char)(i * 2654435761u >> 13);
+    return p;
+}
+
+static void echo_over(const char *at, struct tls_context *server, struct tls_context *client)
+{
+    size_t bytes = 3 * MIB + 17;
+    char *body = megabytes(bytes);
+    struct pair p = {.server = {.echo = true}, .client = {.out = body, .out_bytes = bytes, .finish = true},
+                     .server_tls = server, .client_tls = client, .server_name = "gateway.test"};
+    REQUIRE(pair_listen(&p, at));
+    pair_connect(&p);
+    EXPECT(pair_run(&p));
+    EXPECT_EQ(p.client.in_used, bytes);
+    EXPECT(p.client.in_used == bytes && memcmp(p.client.in, body, bytes) == 0);
+    EXPECT(p.client.ended && !p.client.broken);
+    pair_free(&p);
+    free(body);
+}
+
+TEST(bytes_arrive_whole_over_tcp) { echo_over("127.0.0.1:0", NULL, NULL); }
+
+TEST(bytes_arrive_whole_over_a_unix_socket)
+{
+    char at[300];
+    snprintf(at, sizeof at, "unix:%s", in_directory("echo.sock"));
+    echo_over(at, NULL, NULL);
+    EXPECT(access(at + 5, F_OK) != 0);
+}
+
+TEST(bytes_arrive_whole_over_ipv6)
+{
+    int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    struct sockaddr_in6 here = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT};
+    bool spoken = fd >= 0 && bind(fd, (struct sockaddr *)&here, sizeof here) == 0;
+    close(fd);
+    if (!spoken)
+        SKIP("no IPv6 here");
+    echo_over("[::1]:0", NULL, NULL);
+}
+
+TEST(a_read_in_small_pieces_loses_no_byte)
+{
+    char *body = megabytes(100 * KIB);
+    struct pair p = {.server = {.echo = true, .read_most = 7}, .client = {.out = body, .out_bytes = 100 * KIB, .finish = true, .read_most = 13}};
+    REQUIRE(pair_listen(&p, "127.0.0.1:0"));
+    pair_connect(&p);
+    EXPECT(pair_run(&p));
+    EXPECT(p.client.in_used == 100 * KIB && memcmp(p.client.in, body, 100 * KIB) == 0);
+    pair_free(&p);
+    free(body);
+}
+
+TEST(a_client_that_ends_its_half_still_gets_the_answer)
+{
+    struct pair p = {.server = {.out = "the answer", .out_bytes = 10, .finish = true},
+                     .client = {.out = "question", .out_bytes = 8, .finish = true}};
+    REQUIRE(pair_listen(&p, "127.0.0.1:0"));
+    pair_connect(&p);
+    EXPECT(pair_run(&p));
+    EXPECT_EQ(p.client.in_used, 10);
+    EXPECT_EQ(p.server.in_used, 8);
+    EXPECT(p.client.ended && p.server.ended && (p.server.events & SOCK_HANGUP));
+    pair_free(&p);
+}
+
+TEST(a_reset_is_not_mistaken_for_a_clean_end)
+{
+    struct pair p = {.server = {.keep_open = true}, .client = {.keep_open = true}};
+    REQUIRE(pair_listen(&p, "127.0.0.1:0"));
+    pair_connect(&p);
+    REQUIRE(run_until(p.l, &p.accepted) && run_until(p.l, &p.connected));
+    transport_abort(&p.client.t);
+    p.client.open = false;
+    EXPECT(run_until(p.l, &p.server.broken));
+    EXPECT(!p.server.ended);
+    pair_free(&p);
+}
+
+TEST(a_write_to_a_peer_that_left_is_an_error_and_no_signal)
+{
+    struct pair p = {.server = {.keep_open = true}, .client = {.keep_open = true, .deaf = true}};
+    REQUIRE(pair_listen(&p, "127.0.0.1:0"));
+    pair_connect(&p);
+    REQUIRE(run_until(p.l, &p.accepted) && run_until(p.l, &p.connected));
+    end_close(&p.server);
+    ssize_t n = 0;
+    for (int i = 0; i < 1000 && n >= 0; i++) {
+        n = transport_writev(&p.client.t, &(struct iovec){(char[]){"x"}, 1}, 1);
+        usleep(100);
+    }
+    EXPECT_EQ(n, -(ssize_t)ERR_IO);
+    pair_free(&p);
+}
+
+TEST(a_refused_connection_says_so)
+{
+    struct pair p = {0};
+    REQUIRE(pair_listen(&p, "127.0.0.1:0"));
+    listener_close(p.listener);
+    p.listener = NULL;
+    struct sock *s;
+    enum err error = sock_connect(p.l, &p.at, &s);
+    if (error == ERR_OK) {
+        s->owner = &p;
+        s->on_ready = pair_connected;
+        p.connect_result = ERR_AGAIN;
+        for (int i = 0; i < 100 && p.connect_result == ERR_AGAIN; i++)
+            turn_for(p.l, NS_PER_MS);
+        error = p.connect_result;
+        EXPECT_EQ(sock_connect_result(s), ERR_CONNECT);
+        if (p.connected)
+            end_close(&p.client);
+    }
+    EXPECT_EQ(error, ERR_CONNECT);
+    pair_free(&p);
+}
+
+/* Closing inside callbacks. */
+
+static struct sock *both[2];
+static int both_events;
+
+static void close_both(struct sock *s, unsigned events)
+{
+    both_events++;
+    sock_close(both[0]);
+    sock_close(both[1]);
+    both[0] = both[1] = NULL;
+}
+
+static void accept_both(void *owner, struct sock *s)
+{
+    both[both[0] != NULL] = s;
+    s->on_ready = close_both;
+}
+
+TEST(a_connection_closed_by_another_ones_event_hears_nothing_more)
+{
+    struct pair p = {.l = loop_new(io_epoll(), NULL)};
+    const char *why;
+    CHECK(sock_address_parse(SPAN("127.0.0.1:0"), &p.at) == ERR_OK);
+    CHECK(sock_listen(p.l, &p.at, accept_both, NULL, &p.listener, &why) == ERR_OK);
+    p.at = listener_address(p.listener);
+    int fd[2];
+    for (int i = 0; i < 2; i++) {
+        fd[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        CHECK(connect(fd[i], (void *)p.at.u.bytes, p.at.bytes) == 0 && write(fd[i], "x", 1) == 1);
+    }
+    both_events = 0;
+    turn_for(p.l, 5 * NS_PER_MS);
+    EXPECT_EQ(both_events, 1);
+    close(fd[0]);
+    close(fd[1]);
+    listener_close(p.listener);
+    loop_free(p.l);
+}
+
+/* Listening. */
+
+static void accept_count(void *owner, struct sock *s)
+{
+    ++*(int *)owner;
+    sock_close(s);
+}
+
+static int connect_once(const struct sock_address *at)
+{
+    int fd = socket(at->u.in.family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    CHECK(fd >= 0 && connect(fd, (void *)(uintptr_t)at->u.bytes, at->bytes) == 0);
+    return fd;
+}
+
+static void share_between_loops(const char *text)
+{
+    struct loop *l[2] = {loop_new(io_epoll(), NULL), loop_new(io_epoll(), NULL)};
+    struct listener *ln[2] = {0};
+    struct sock_address at;
+    const char *why = "";
+    int accepted[2] = {0};
+    CHECK(sock_address_parse(span_str(text), &at) == ERR_OK);
+    for (int i = 0; i < 2; i++) {
+        if (!EXPECT(sock_listen(l[i], &at, accept_count, &accepted[i], &ln[i], &why) == ERR_OK))
+            printf("# %s\n", why);
+        at = listener_address(ln[i]);
+    }
+    for (int i = 0; i < 64; i++)
+        close(connect_once(&at));
+    for (int i = 0; i < 100; i++)
+        turn_for(l[i % 2], NS_PER_MS / 10);
+    EXPECT_EQ(accepted[0] + accepted[1], 64);
+    EXPECT(at.u.in.family == AF_UNIX || (accepted[0] && accepted[1])); /* a Unix backlog is one queue: whoever comes first */
+    for (int i = 0; i < 2; i++) {
+        listener_close(ln[i]);
+        loop_free(l[i]);
+    }
+}
+
+TEST(workers_share_a_port) { share_between_loops("127.0.0.1:0"); }
+TEST(workers_share_a_unix_socket)
+{
+    char at[300];
+    snprintf(at, sizeof at, "unix:%s", in_directory("shared.sock"));
+    share_between_loops(at);
+}
+
+/* Another process tries to listen where we do; its answer is the error's sentence. */
+static void other_process_listens(const struct sock_address *at, char *ret_why, size_t bytes)
+{
+    int ends[2];
+    CHECK(pipe(ends) == 0);
+    char text[200];
+    struct span address = sock_address_text(at, text, sizeof text);
+    pid_t child = fork();
+    if (child == 0) {
+        char self[16];
+        snprintf(self, sizeof self, "%d", ends[1]);
+        setenv("UNIT_IO_LISTEN", address.p, 1);
+        setenv("UNIT_IO_PIPE", self, 1);
+        execl("/proc/self/exe", "unit_io", "never", (char *)NULL);
+        _exit(1);
+    }
+    close(ends[1]);
+    ssize_t n = read(ends[0], ret_why, bytes - 1);
+    ret_why[n > 0 ? n : 0] = 0;
+    close(ends[0]);
+    waitpid(child, NULL, 0);
+}
+
+__attribute__((constructor)) static void listen_for_parent(void)
+{
+    const char *at = getenv("UNIT_IO_LISTEN"), *why = "";
+    if (!at)
+        return;
+    struct sock_address address;
+    struct listener *ln;
+    int n = 0;
+    struct loop *l = loop_new(io_epoll(), NULL);
+    CHECK(sock_address_parse(span_str(at), &address) == ERR_OK);
+    bool listens = sock_listen(l, &address, accept_count, &n, &ln, &why) == ERR_OK;
+    why = listens ? "it listens" : why;
+    if (write(atoi(getenv("UNIT_IO_PIPE")), why, strlen(why)) < 0)
+        _exit(2);
+    _exit(0);
+}
+
+TEST(a_second_gateway_on_one_port_is_an_error)
+{
+    struct pair p = {0};
+    char why[200];
+    REQUIRE(pair_listen(&p, "127.0.0.1:0"));
+    struct listener *second;
+    const char *none;
+    struct loop *worker = loop_new(io_epoll(), NULL);
+    REQUIRE(sock_listen(worker, &p.at, pair_accept, &p, &second, &none) == ERR_OK);
+    other_process_listens(&p.at, why, sizeof why);
+    EXPECT_STR(why, "the port is in use");
+    listener_close(second);
+    loop_free(worker);
+    pair_free(&p);
+}
+
+TEST(a_second_gateway_on_one_unix_socket_is_an_error_and_a_stale_file_is_not)
+{
+    char at[300], why[200];
+    snprintf(at, sizeof at, "unix:%s", in_directory("one.sock"));
+    struct pair p = {0}, again = {0};
+    REQUIRE(pair_listen(&p, at));
+    other_process_listens(&p.at, why, sizeof why);
+    EXPECT_STR(why, "the socket is in use");
+    EXPECT(access(at + 5, F_OK) == 0);
+    pair_free(&p);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0); /* leaves its file behind, as a killed process does */
+    CHECK(bind(fd, (void *)p.at.u.bytes, p.at.bytes) == 0);
+    close(fd);
+    EXPECT(access(at + 5, F_OK) == 0);
+    if (EXPECT(pair_listen(&again, at)))
+        pair_free(&again);
+}
+
+TEST(a_file_in_the_way_of_a_unix_socket_is_left_alone)
+{
+    char at[300];
+    snprintf(at, sizeof at, "unix:%s", in_directory("precious"));
+    close(open(at + 5, O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
+    struct pair p = {0};
+    EXPECT(!pair_listen(&p, at));
+    EXPECT(access(at + 5, F_OK) == 0);
+}
+
+TEST(a_restart_takes_its_port_at_once)
+{
+    struct pair p = {.server = {.echo = true}, .client = {.out = "x", .out_bytes = 1, .finish = true}};
+    REQUIRE(pair_listen(&p, "127.0.0.1:0"));
+    pair_connect(&p);
+    EXPECT(pair_run(&p)); /* leaves a connection in TIME_WAIT */
+    char at[64];
+    sock_address_text(&p.at, at, sizeof at);
+    pair_free(&p);
+    struct pair again = {0};
+    if (EXPECT(pair_listen(&again, at)))
+        pair_free(&again);
+}
+
+TEST(a_paused_listener_accepts_nobody_and_loses_nobody)
+{
+    struct loop *l = loop_new(io_epoll(), NULL);
+    struct listener *ln;
+    struct sock_address at;
+    const char *why;
+    int accepted = 0;
+    CHECK(sock_address_parse(SPAN("127.0.0.1:0"), &at) == ERR_OK);
+    CHECK(sock_listen(l, &at, accept_count, &accepted, &ln, &why) == ERR_OK);
+    at = listener_address(ln);
+    listener_pause(ln);
+    listener_pause(ln);
+    int fd = connect_once(&at);
+    turn_for(l, 5 * NS_PER_MS);
+    EXPECT_EQ(accepted, 0);
+    listener_resume(ln);
+    turn_for(l, 5 * NS_PER_MS);
+    EXPECT_EQ(accepted, 1);
+    close(fd);
+    listener_close(ln);
+    loop_free(l);
+}
+
+TEST(without_descriptors_the_gateway_waits_instead_of_spinning)
+{
+    struct loop *l = loop_new(io_epoll(), NULL);
+    struct listener *ln;
+    struct sock_address at;
+    const char *why;
+    int accepted = 0;
+    CHECK(sock_address_parse(SPAN("127.0.0.1:0"), &at) == ERR_OK);
+    CHECK(sock_listen(l, &at, accept_count, &accepted, &ln, &why) == ERR_OK);
+    at = listener_address(ln);
+    int fd = connect_once(&at);
+    struct rlimit before, none;
+    getrlimit(RLIMIT_NOFILE, &before);
+    none = before;
+    none.rlim_cur = (rlim_t)fd + 1;
+    int filler[64], fillers = 0;
+    setrlimit(RLIMIT_NOFILE, &none);
+    while (fillers < 64 && (filler[fillers] = dup(0)) >= 0)
+        fillers++;
+    unsigned turns = 0;
+    struct fired end;
+    fired_init(&end, l);
+    timer_set_in(&end.timer, 50 * NS_PER_MS);
+    for (; !end.times; turns++)
+        loop_turn(l);
+    EXPECT_EQ(accepted, 0);
+    EXPECT(turns < 10);
+    while (fillers)
+        close(filler[--fillers]);
+    setrlimit(RLIMIT_NOFILE, &before);
+    turn_for(l, 150 * NS_PER_MS);
+    EXPECT_EQ(accepted, 1);
+    close(fd);
+    listener_close(ln);
+    loop_free(l);
+}
+
+/* Names. */
+
+static int resolved;
+static void on_resolved(struct resolve *r) { resolved++; }
+
+TEST(numeric_hosts_and_localhost_need_no_name_server)
+{
+    static const struct { const char *host; unsigned addresses; const char *first; } row[] = {
+        {"192.0.2.7", 1, "192.0.2.7:443"}, {"2001:db8::7", 1, "[2001:db8::7]:443"},
+        {"localhost", 2, "127.0.0.1:443"}, {"api.LOCALHOST", 2, "127.0.0.1:443"},
+    };
+    struct loop *l = loop_new(io_epoll(), NULL);
+    for (unsigned i = 0; i < COUNT_OF(row); i++) {
+        struct resolve r = {.loop = l, .host = row[i].host, .port = 443, .on_done = on_resolved};
+        char out[100];
+        resolved = 0;
+        resolve_start(&r);
+        EXPECT_EQ(resolved, 1);
+        EXPECT_EQ(r.error, ERR_OK);
+        EXPECT_EQ(r.addresses, row[i].addresses);
+        EXPECT_STR(sock_address_text(&r.address[0], out, sizeof out).p, row[i].first);
+        resolve_cancel(&r);
+    }
+    loop_free(l);
+}
+
+TEST(a_name_that_nobody_answers_for_is_an_error_or_can_be_given_up)
+{
+    struct loop *l = loop_new(io_epoll(), NULL);
+    struct resolve empty = {.loop = l, .host = "", .on_done = on_resolved};
+    resolved = 0;
+    resolve_start(&empty);
+    EXPECT_EQ(resolved, 1);
+    EXPECT_EQ(empty.error, ERR_DNS);
+    struct resolve r = {.loop = l, .host = "nobody.invalid", .on_done = on_resolved};
+    resolved = 0;
+    resolve_start(&r);
+    resolve_cancel(&r);
+    int before = resolved;
+    turn_for(l, 20 * NS_PER_MS);
+    EXPECT_EQ(resolved, before);
+    loop_free(l); /* with a query still open inside c-ares */
+}
+
+/* Files. */
+
+static struct span file_text(const char *path)
+{
+    static char text[8192];
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd >= 0 ? read(fd, text, sizeof text) : 0;
+    close(fd);
+    return span_of(text, n > 0 ? (size_t)n : 0);
+}
+
+TEST(appended_lines_stay_when_the_file_is_opened_again)
+{
+    struct loop *l = loop_new(io_epoll(), NULL);
+    struct disk_file *f;
+    const char *path = in_directory("journal");
+    for (int i = 0; i < 2; i++) {
+        REQUIRE(disk_open(l, path, &f) == ERR_OK);
+        EXPECT_EQ(disk_append(f, SPAN("one line\n")), ERR_OK);
+        EXPECT_EQ(disk_sync(f), ERR_OK);
+        disk_close(f);
+    }
+    EXPECT_SPAN(file_text(path), "one line\none line\n");
+    struct stat st;
+    EXPECT(stat(path, &st) == 0 && (st.st_mode & 0777) == 0600);
+    EXPECT_EQ(disk_open(l, in_directory("no/such/place"), &f), ERR_DISK);
+    EXPECT_EQ(disk_open(l, directory, &f), ERR_DISK);
+    loop_free(l);
+}
+
+TEST(a_full_disk_leaves_no_torn_line_and_heals_when_space_is_back)
+{
+    struct loop *l = loop_new(io_epoll(), NULL);
+    struct disk_file *f;
+    const char *path = in_directory("full");
+    REQUIRE(disk_open(l, path, &f) == ERR_OK);
+    EXPECT_EQ(disk_append(f, SPAN("first\n")), ERR_OK);
+    struct rlimit before, small;
+    getrlimit(RLIMIT_FSIZE, &before);
+    small = before;
+    small.rlim_cur = 10; /* the next line fits only in part */
+    setrlimit(RLIMIT_FSIZE, &small);
+    EXPECT_EQ(disk_append(f, SPAN("second line\n")), ERR_DISK);
+    EXPECT_SPAN(file_text(path), "first\n");
+    EXPECT_EQ(disk_append(f, SPAN("abc\n")), ERR_OK);
+    setrlimit(RLIMIT_FSIZE, &before);
+    EXPECT_EQ(disk_append(f, SPAN("third\n")), ERR_OK);
+    EXPECT_SPAN(file_text(path), "first\nabc\nthird\n");
+    disk_close(f);
+    loop_free(l);
+}
+
+/* TLS. */
+
+static struct test_cert ca, other_ca;
+
+static struct tls_context *server_of(const char *stem, const char *alt, const struct test_cert *issuer, long from_s, long to_s, bool h2)
+{
+    struct test_cert c = test_cert_make(issuer, "gateway", alt, from_s, to_s);
+    char cert[300], key[300], why[256] = "";
+    test_cert_write(&c, in_directory(stem));
+    test_cert_free(&c);
+    snprintf(cert, sizeof cert, "%s.crt", in_directory(stem));
+    snprintf(key, sizeof key, "%s.key", in_directory(stem));
+    struct tls_context *ret = NULL;
+    if (tls_server_context(&(struct tls_server_options){cert, key, h2}, &ret, why) != ERR_OK)
+        UNIT_FAIL("%s", why);
+    return ret;
+}
+
+static struct tls_context *server_good(void) { return server_of("good", "DNS:gateway.test,IP:127.0.0.1", &ca, -60, 3600, true); }
+
+static struct tls_context *client_of(bool verify, bool h2)
+{
+    char file[300], why[256] = "";
+    struct tls_context *ret = NULL;
+    snprintf(file, sizeof file, "%s.crt", in_directory("ca"));
+    if (tls_client_context(&(struct tls_client_options){.ca_file = file, .verify = verify, .offer_h2 = h2}, &ret, why) != ERR_OK)
+        UNIT_FAIL("%s", why);
+    return ret;
+}
+
+__attribute__((constructor)) static void make_authorities(void)
+{
+    if (getenv("UNIT_IO_LISTEN"))
+        return;
+    ca = test_cert_make(NULL, "a test authority", NULL, -3600, 36000);
+    other_ca = test_cert_make(NULL, "another authority", NULL, -3600, 36000);
+    test_cert_write(&ca, in_directory("ca"));
+}
+
+__attribute__((destructor)) static void drop_authorities(void)
+{
+    test_cert_free(&ca);
+    test_cert_free(&other_ca);
+}
+
+TEST(bytes_arrive_whole_over_tls)
+{
+    struct tls_context *server = server_good(), *client = client_of(true, true);
+    echo_over("127.0.0.1:0", server, client);
+    tls_context_unref(server);
+    tls_context_unref(client);
+}
+
+/* One short exchange. Takes neither context. */
+struct meeting {
+    enum err client, server;
+    bool h2, resumed, whole;
+    char why[200], server_why[200], version[16];
+};
+
+static struct meeting meet(struct tls_context *server, struct tls_context *client, const char *name)
+{
+    struct meeting m = {0};
+    struct pair p = {.server = {.out = "answer", .out_bytes = 6, .finish = true}, .server_tls = server, .client_tls = client, .server_name = name,
+                     .client = {.out = "question", .out_bytes = 8, .finish = true, .keep_open = true}};
+    CHECK(pair_listen(&p, "127.0.0.1:0"));
+    pair_connect(&p);
+    p.server.keep_open = true;
+    (void)(run_until(p.l, &p.accepted) && run_until(p.l, &p.connected));
+    for (int i = 0; i < 400 && !((p.client.ended || !p.client.open) && (p.server.ended || !p.server.open)); i++)
+        turn_for(p.l, NS_PER_MS);
+    m.client = p.client.handshake;
+    m.server = p.server.handshake;
+    m.whole = p.client.in_used == 6 && p.client.ended && p.server.in_used == 8;
+    if (p.client.open) {
+        m.h2 = transport_alpn_is_h2(&p.client.t);
+        m.resumed = transport_is_resumed(&p.client.t);
+        struct span version = transport_tls_version(&p.client.t);
+        snprintf(m.version, sizeof m.version, "%.*s", SPAN_ARG(version));
+    }
+    pair_free(&p);
+    return m;
+}
+
+TEST(both_sides_agree_on_http2_only_when_both_offer_it)
+{
+    struct tls_context *server = server_good();
+    for (int h2 = 0; h2 < 2; h2++) {
+        struct tls_context *client = client_of(true, h2);
+        struct meeting m = meet(server, client, "gateway.test");
+        EXPECT(m.client == ERR_OK && m.server == ERR_OK && m.whole);
+        EXPECT_EQ(m.h2, h2);
+        EXPECT_STR(m.version, "TLSv1.3");
+        tls_context_unref(client);
+    }
+    tls_context_unref(server);
+}
+
+TEST(the_second_connection_resumes_the_first_ones_session)
+{
+    struct tls_context *server = server_good(), *client = client_of(true, true);
+    EXPECT(!meet(server, client, "gateway.test").resumed);
+    EXPECT(meet(server, client, "gateway.test").resumed);
+    EXPECT(meet(server, client, "gateway.test").resumed);
+    EXPECT(!meet(server, client, "127.0.0.1").resumed); /* another name, another session */
+    tls_context_unref(server);
+    tls_context_unref(client);
+}
+
+/* A handshake that must fail, and with which words. Takes server. */
+static void refuse(struct tls_context *server, const char *name, const char *why)
+{
+    struct tls_context *client = client_of(true, true);
+    struct pair p = {.server_tls = server, .client_tls = client, .server_name = name};
+    CHECK(pair_listen(&p, "127.0.0.1:0"));
+    pair_connect(&p);
+    EXPECT(run_until(p.l, &p.client.broken));
+    EXPECT_EQ(p.client.handshake, ERR_TLS);
+    EXPECT_STR(p.client.why, why);
+    EXPECT(run_until(p.l, &p.server.broken));
+    pair_free(&p);
+    tls_context_unref(server);
+    tls_context_unref(client);
+}
+
+TEST(a_provider_that_shows_another_hosts_certificate_is_refused)
+{
+    refuse(server_good(), "other.test", "hostname mismatch");
+}
+TEST(a_provider_at_another_ip_address_is_refused)
+{
+    refuse(server_good(), "127.0.0.2", "IP address mismatch");
+}
+TEST(an_expired_certificate_is_refused)
+{
+    refuse(server_of("expired", "DNS:gateway.test", &ca, -7200, -3600, false), "gateway.test", "certificate has expired");
+}
+TEST(a_certificate_of_tomorrow_is_refused)
+{
+    refuse(server_of("early", "DNS:gateway.test", &ca, 3600, 7200, false), "gateway.test", "certificate is not yet valid");
+}
+TEST(a_self_signed_certificate_is_refused)
+{
+    refuse(server_of("self", "DNS:gateway.test", NULL, -60, 3600, false), "gateway.test", "self-signed certificate");
+}
+TEST(a_certificate_of_a_foreign_authority_is_refused)
+{
+    refuse(server_of("foreign", "DNS:gateway.test", &other_ca, -60, 3600, false), "gateway.test", "unable to get local issuer certificate");
+}
+
+TEST(a_config_that_says_insecure_takes_any_certificate)
+{
+    struct tls_context *server = server_of("self2", "DNS:gateway.test", NULL, -60, 3600, false), *client = client_of(false, false);
+    struct meeting m = meet(server, client, "other.test");
+    EXPECT(m.client == ERR_OK && m.whole);
+    tls_context_unref(server);
+    tls_context_unref(client);
+}
+
+TEST(a_peer_that_does_not_speak_tls_is_named_as_such)
+{
+    struct tls_context *client = client_of(true, true);
+    struct pair p = {.server = {.out = "HTTP/1.1 400 Bad Request\r\n\r\n", .out_bytes = 28, .keep_open = true}, .client_tls = client,
+                     .server_name = "gateway.test"};
+    REQUIRE(pair_listen(&p, "127.0.0.1:0"));
+    pair_connect(&p);
+    EXPECT(run_until(p.l, &p.client.broken));
+    EXPECT_EQ(p.client.handshake, ERR_TLS);
+    EXPECT_STR(p.client.why, "the peer does not speak TLS here");
+    pair_free(&p);
+    tls_context_unref(client);
+}
+
+TEST(an_answer_cut_off_inside_tls_is_not_a_clean_end)
+{
+    struct tls_context *server = server_good(), *client = client_of(true, true);
+    struct pair p = {.server = {.out = "half an ans", .out_bytes = 11, .keep_open = true}, .client = {.out = "q", .out_bytes = 1, .keep_open = true},
+                     .server_tls = server, .client_tls = client, .server_name = "gateway.test"};
+    REQUIRE(pair_listen(&p, "127.0.0.1:0"));
+    pair_connect(&p);
+    for (int i = 0; i < 400 && p.client.in_used < 11; i++)
+        turn_for(p.l, NS_PER_MS);
+    EXPECT_EQ(p.client.in_used, 11);
+    sock_shutdown_write(p.server.t.sock); /* under TLS: an end without close_notify, as an attacker would make it */
+    EXPECT(run_until(p.l, &p.client.broken));
+    EXPECT(!p.client.ended);
+    pair_free(&p);
+    tls_context_unref(server);
+    tls_context_unref(client);
+}
+
+TEST(a_slow_reader_over_tls_gets_every_byte_even_when_the_parts_change)
+{
+    struct tls_context *server = server_good(), *client = client_of(true, true);
+    size_t bytes = 8 * MIB;
+    char *body = megabytes(bytes);
+    struct pair p = {.server = {.out = body, .out_bytes = bytes, .finish = true}, .client = {.deaf = true, .finish = true},
+                     .server_tls = server, .client_tls = client, .server_name = "gateway.test"};
+    REQUIRE(pair_listen(&p, "127.0.0.1:0"));
+    pair_connect(&p);
+    REQUIRE(run_until(p.l, &p.accepted) && run_until(p.l, &p.connected));
+    turn_for(p.l, 50 * NS_PER_MS);
+    EXPECT(p.server.out_at > 0 && p.server.out_at < bytes); /* it was stopped, not buffered without end */
+    p.client.deaf = false;
+    end_progress(&p.client);
+    EXPECT(run_until_closed(p.l, &p.client, &p.server));
+    EXPECT(p.client.in_used == bytes && memcmp(p.client.in, body, bytes) == 0);
+    pair_free(&p);
+    free(body);
+    tls_context_unref(server);
+    tls_context_unref(client);
+}
+
+TEST(wrong_certificate_files_are_named)
+{
+    struct tls_context *c = server_good(), *none = NULL;
+    char why[256], missing[300], cert[300], other_key[300], text[300];
+    tls_context_unref(c);
+    snprintf(missing, sizeof missing, "%s", in_directory("nothing.crt"));
+    snprintf(cert, sizeof cert, "%s", in_directory("good.crt"));
+    snprintf(other_key, sizeof other_key, "%s", in_directory("ca.key"));
+    snprintf(text, sizeof text, "%s", in_directory("text"));
+    FILE *file = fopen(text, "w");
+    fputs("not PEM\n", file);
+    fclose(file);
+    char locked[300];
+    snprintf(locked, sizeof locked, "%s", in_directory("locked"));
+    file = fopen(locked, "w");
+    CHECK(file && PEM_write_PrivateKey(file, ca.key, EVP_aes_128_cbc(), NULL, 0, NULL, (void *)(uintptr_t)"secret") == 1);
+    fclose(file);
+    const struct { const char *cert, *key, *words; } row[] = {
+        {cert, locked, "is encrypted"},
+        {missing, other_key, "nothing.crt: No such file"}, {cert, missing, "nothing.crt: No such file"},
+        {text, other_key, "text holds no PEM certificate"}, {cert, text, "text holds no PEM private key"},
+        {cert, other_key, "does not belong to the certificate"}, {cert, NULL, "both cert and key"},
+    };
+    for (unsigned i = 0; i < COUNT_OF(row); i++) {
+        why[0] = 0;
+        EXPECT_EQ(tls_server_context(&(struct tls_server_options){row[i].cert, row[i].key, false}, &none, why), ERR_TLS);
+        if (!strstr(why, row[i].words))
+            UNIT_FAIL("\"%s\" lacks \"%s\"", why, row[i].words);
+    }
+    EXPECT_EQ(tls_client_context(&(struct tls_client_options){.ca_file = text, .verify = true}, &none, why), ERR_TLS);
+    EXPECT(strstr(why, text) != NULL);
+    EXPECT(!none);
+}
+
+UNIT_MAIN
