@@ -336,7 +336,7 @@ static bool explain_file(const char *path, const char *what, char why[256])
     const char *reason = ERR_reason_error_string(error);
     if ((library == ERR_LIB_PEM && code == PEM_R_NO_START_LINE) || (library == ERR_LIB_OSSL_DECODER && code == ERR_R_UNSUPPORTED))
         snprintf(why, 256, "%s holds no PEM %s", path, what);
-    else if (library == ERR_LIB_PEM && (code == PEM_R_BAD_PASSWORD_READ || code == PEM_R_BAD_DECRYPT || code == PEM_R_PROBLEMS_GETTING_PASSWORD))
+    else if (code == ERR_R_INTERRUPTED_OR_CANCELLED || (library == ERR_LIB_PEM && code == PEM_R_BAD_PASSWORD_READ))
         snprintf(why, 256, "%s is encrypted: a key without a passphrase is needed", path);
     else
         snprintf(why, 256, "%s is not a usable %s: %s", path, what, reason ? reason : "unknown reason");
