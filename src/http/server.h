@@ -35,6 +35,8 @@ struct stream_handler {
     void (*on_abort)(void *user, struct stream *s, enum err why); /* client gone: reset, closed, protocol error, write timeout */
     /* writes an error body for a request whose head may be unknown (path empty then); content type into *ret_type */
     void (*error_body)(void *owner, struct span path, enum err e, const char *detail, struct buf *out, struct span *ret_type);
+    /* optional: the value of Allow beside a 405 of on_head, for this path */
+    struct span (*allow)(void *owner, struct span path);
 };
 
 struct server_stats {
@@ -45,6 +47,7 @@ struct server_stats {
 struct server_options {
     const struct stream_handler *handler;
     void *owner;                 /* passed to on_head, on_request, error_body */
+    /* Zero means a default in all of these. */
     unsigned connections_max;    /* further ones get 503 with Retry-After (h1) or are closed (TLS) */
     uint64_t body_max;           /* for error messages; on_head decides per request */
     uint64_t head_timeout_ns;    /* first byte to end of head: 408 */
@@ -84,7 +87,11 @@ static inline struct stream_base *stream_base(struct stream *s) { return (struct
 struct span stream_body(struct stream *s);        /* the whole body, content-encoding undone; valid until stream_release_body */
 void stream_take_body(struct stream *s, struct buf *into); /* moves the body's buffer to the caller, without copying */
 void stream_release_body(struct stream *s);       /* the body is no longer needed: gives its memory back early */
-void stream_take_body_in_pieces(struct stream *s, void *user); /* inside on_head: on_body will be called instead of buffering */
+/* Inside on_head: on_request follows at once, then on_body for each piece as it came (transfer coding undone, content coding not).
+ * The client is read no faster than on_body returns; a body that breaks off is an on_abort. */
+void stream_take_body_in_pieces(struct stream *s, void *user);
+/* Gives the memory of the head back early, for answers that take long: of base.head the method and version stay, spans are empty. */
+void stream_release_head(struct stream *s);
 
 /* A whole answer. Content-Length, Date and Connection are added. body may be empty. HEAD requests get the head alone. */
 void stream_reply(struct stream *s, int status, const struct header *headers, unsigned n, struct span body);
