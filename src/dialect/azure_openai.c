@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Azure OpenAI: the OpenAI dialect behind other paths and headers. Clients may leave the model to the path. What Azure adds to answers
+ * (filter results, chunks without delta, a first chunk without anything) the OpenAI readers take as it comes.
+ */
+#include "dialect/openai.h"
+
+const struct dialect dialect_azure_openai = {
+    .name = "azure-openai",
+    .system = "azure.ai.openai",
+    .serves = {API_OPENAI_CHAT, API_OPENAI_COMPLETIONS, API_OPENAI_EMBEDDINGS, API_NONE},
+    .scan_request = openai_scan_request_model_optional,
+    .write_error = openai_write_error,
+    .write_stream_error = openai_write_stream_error,
+    .endpoint_target = azure_endpoint_target,
+    .endpoint_headers = azure_endpoint_headers,
+    .scan_event = openai_scan_event,
+    .scan_answer = openai_scan_answer,
+    .read_error = openai_read_error,
+};

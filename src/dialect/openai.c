@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The OpenAI dialect: chat, completions and embeddings, as OpenAI and most other providers speak it. Its parts are in the openai_*.c files.
+ */
+#include "dialect/openai.h"
+
+const struct dialect dialect_openai = {
+    .name = "openai",
+    .system = "openai",
+    .serves = {API_OPENAI_CHAT, API_OPENAI_COMPLETIONS, API_OPENAI_EMBEDDINGS, API_NONE},
+    .scan_request = openai_scan_request,
+    .write_error = openai_write_error,
+    .write_stream_error = openai_write_stream_error,
+    .endpoint_target = openai_endpoint_target,
+    .endpoint_headers = openai_endpoint_headers,
+    .scan_event = openai_scan_event,
+    .scan_answer = openai_scan_answer,
+    .read_error = openai_read_error,
+};
