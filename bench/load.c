@@ -3,7 +3,8 @@
  * The load generator: chat requests over kept-alive HTTP/1.1 connections from one thread, closed loop (each
  * connection asks again when it has its answer) or at a fixed rate. At a fixed rate latency counts from the
  * moment a request was due, so that a stalled gateway cannot hide its queue. With --idle and --hold-streams it
- * opens connections and holds them, so that memory can be read meanwhile. The last line of output is JSON.
+ * opens connections and holds them, so that memory can be read meanwhile. It says "warm" when counting begins and
+ * "end" when it ends, so that others can read CPU times then; the last line of output is JSON.
  */
 #include "wire.h"
 
@@ -21,6 +22,7 @@
 #include <unistd.h>
 
 #define READ_BYTES (256 * 1024)
+#define GRACE_NS 5000000000    /* after the end: what has no answer then is lost */
 #define STARTS_AT_ONCE 64     /* in the holding modes: connections that are being set up at one time */
 
 struct options {
@@ -37,6 +39,7 @@ struct options {
     const char *key;
     const char *path;
     const char *model;
+    const char *window;     /* file of counters shared with the mock; see wire.h */
 };
 
 enum conn_step {
@@ -52,6 +55,8 @@ struct conn {
     enum conn_step step;
     uint32_t events;             /* what epoll watches */
     SSL *ssl;
+    const char *request;         /* its own with --window, else the same for all */
+    uint32_t *received;          /* its counter in the window, or NULL */
     size_t sent;
     int64_t due_ns;              /* from here latency counts */
     bool reused;                 /* has carried an answer before */
@@ -74,13 +79,15 @@ static struct options opt = {
 static int epoll_fd;
 static SSL_CTX *tls;
 static char *request;
-static size_t request_bytes;
+static size_t request_bytes, user_at;
+static uint32_t *window;
 static char read_buf[READ_BYTES];
 static struct totals total;
 static struct wire_hist latency, first_chunk;
 static int64_t begin_ns, measure_ns, end_ns;
 static long started, held, open_conns;
 static struct conn *idle_first, **idle_last = &idle_first;
+static bool counting, counted;
 static volatile sig_atomic_t stop_asked;
 
 /* ---- the request ------------------------------------------------------------------------------------------- */
@@ -112,7 +119,7 @@ static void make_request(void)
     char head[1024], before[512];
     static const char after[] = "\"}],\"temperature\":0.7,\"max_tokens\":512}";
     int before_bytes = snprintf(before, sizeof before,
-        "{\"model\":\"%s\",%s%s\"messages\":[{\"role\":\"system\",\"content\":\"You are a careful assistant.\"},"
+        "{\"model\":\"%s\",\"user\":\"load-0000\",%s%s\"messages\":[{\"role\":\"system\",\"content\":\"You are a careful assistant.\"},"
         "{\"role\":\"user\",\"content\":\"", opt.model, opt.stream ? "\"stream\":true," : "",
         opt.stream && opt.include_usage ? "\"stream_options\":{\"include_usage\":true}," : "");
     size_t body = (size_t)before_bytes + (size_t)opt.prompt_bytes + sizeof after - 1;
@@ -130,6 +137,23 @@ static void make_request(void)
     memcpy(p += head_bytes, before, (size_t)before_bytes);
     put_prompt(p += before_bytes, (size_t)opt.prompt_bytes);
     memcpy(p + opt.prompt_bytes, after, sizeof after - 1);
+    user_at = (size_t)((char *)memmem(request, request_bytes, "\"load-", 6) - request) + 6;
+}
+
+/* With a window each connection names its counter in "user", where the mock reads it. */
+static void conn_init(struct conn *c, long number)
+{
+    c->request = request;
+    if (!window)
+        return;
+    char *own = malloc(request_bytes), digits[12];
+    if (!own || number >= WIRE_WINDOW_MAX)
+        wire_die("too many connections for a window");
+    snprintf(digits, sizeof digits, "%04ld", number);
+    memcpy(own, request, request_bytes);
+    memcpy(own + user_at, digits, 4);
+    c->request = own;
+    c->received = &window[number];
 }
 
 /* ---- bytes, plain or TLS ----------------------------------------------------------------------------------- */
@@ -236,6 +260,8 @@ static void conn_start_request(struct conn *c, int64_t due_ns)
     c->sse_events = 0;
     c->end_bytes = 0;
     c->last_byte = 0;
+    if (c->received)
+        __atomic_store_n(c->received, 0, __ATOMIC_RELEASE);
     wire_message_reset(&c->in);
     if (c->step == NEW) {
         conn_open(c);
@@ -278,7 +304,10 @@ static void conn_count_events(struct conn *c, const char *p, size_t n)
     const char *end = p + n, *at = p, *line;
     while (at < end && (line = memchr(at, '\n', (size_t)(end - at)))) {
         char before = line > p ? line[-1] : c->last_byte;
-        c->sse_events += before == '\n';
+        if (before == '\n') {
+            c->sse_events++;
+            total.sse_events += counting;
+        }
         at = line + 1;
     }
     c->last_byte = end[-1];
@@ -303,6 +332,8 @@ static void conn_body(void *owner, const char *p, size_t n)
     if (opt.stream) {
         conn_count_events(c, p, n);
         conn_keep_end(c, p, n);
+        if (c->received)
+            __atomic_store_n(c->received, (uint32_t)c->sse_events, __ATOMIC_RELEASE);
     }
 }
 
@@ -316,18 +347,16 @@ static bool ends_in_done(const struct conn *c)
 static void conn_answered(struct conn *c)
 {
     int64_t now = wire_now_ns();
-    bool measured = c->due_ns >= measure_ns;
     if (c->in.status != 200)
         total.errors++, total.status_errors++;
     else if (opt.stream && (!ends_in_done(c) || c->sse_events < opt.expect_events))
         total.errors++, total.no_done++;
-    else if (measured)
+    else if (c->due_ns >= measure_ns)
         wire_hist_add(&latency, now - c->due_ns);
-    if (measured) {
+    if (counting) {
         total.requests++;
         total.body_bytes += c->in.body_bytes;
     }
-    total.sse_events += (uint64_t)c->sse_events;
     c->reused = true;
     c->step = IDLE;
     if (opt.idle) {
@@ -342,7 +371,7 @@ static void conn_answered(struct conn *c)
 static void conn_send_more(struct conn *c)
 {
     while (c->sent < request_bytes) {
-        ssize_t n = conn_send(c, request + c->sent, request_bytes - c->sent);
+        ssize_t n = conn_send(c, c->request + c->sent, request_bytes - c->sent);
         if (n == -1) {
             conn_watch(c, EPOLLIN | EPOLLOUT);
             return;
@@ -423,32 +452,67 @@ static void conn_event(struct conn *c, uint32_t events)
 
 /* ---- the loop ---------------------------------------------------------------------------------------------- */
 
+/* Opens and closes the time that counts. */
+static void count_time(void)
+{
+    int64_t now = wire_now_ns();
+    if (opt.idle || opt.hold_streams)
+        return;
+    bool now_counting = now >= measure_ns && now < end_ns;
+    if (now_counting == counting || counted)
+        return;
+    counted = counting;
+    counting = now_counting;
+    puts(counting ? "warm" : "end");
+    fflush(stdout);
+}
+
 static void wait_and_handle(int64_t until_ns)
 {
     struct epoll_event events[256];
     int64_t left = until_ns - wire_now_ns();
-    left = left < 0 ? 0 : left;
+    left = left < 0 || window ? 0 : left;
     struct timespec t = {.tv_sec = left / 1000000000, .tv_nsec = left % 1000000000};
     int n = epoll_pwait2(epoll_fd, events, 256, &t, NULL);
+    count_time();
     for (int i = 0; i < n; i++)
         conn_event(events[i].data.ptr, events[i].events);
+    if (window && n < 256)
+        wire_nap();
+}
+
+static bool all_answered(const struct conn *conns)
+{
+    long done = 0;
+    for (long i = 0; i < opt.connections; i++)
+        done += conns[i].step == IDLE || conns[i].step == NEW;
+    return done == opt.connections;
+}
+
+/* What has no answer when the time is up, and the grace, has lost it. */
+static void count_unfinished(const struct conn *conns)
+{
+    if (opt.requests)
+        return;
+    for (long i = 0; i < opt.connections; i++)
+        if (conns[i].step != IDLE && conns[i].step != NEW)
+            total.errors++, total.cut++;
 }
 
 static void run_closed(struct conn *conns)
 {
     for (long i = 0; i < opt.connections && may_start(); i++)
         conn_start_request(&conns[i], wire_now_ns());
-    /* After the end, answers on their way get two seconds; what is still missing then is an error. */
-    int64_t limit = end_ns + 2000000000;
-    uint64_t done = 0;
+    /* After the end, answers on their way get some time; what is still missing then is an error. */
+    int64_t limit = end_ns + GRACE_NS;
     while (!stop_asked && wire_now_ns() < limit) {
         wait_and_handle(wire_now_ns() < end_ns ? end_ns : limit);
-        done = 0;
-        for (long i = 0; wire_now_ns() >= end_ns && i < opt.connections; i++)
-            done += conns[i].step == IDLE || conns[i].step == NEW;
-        if (done == (uint64_t)opt.connections || (opt.requests && total.requests + total.errors >= (uint64_t)opt.requests))
+        if (opt.requests && total.requests + total.errors >= (uint64_t)opt.requests)
+            break;
+        if (wire_now_ns() >= end_ns && all_answered(conns))
             break;
     }
+    count_unfinished(conns);
 }
 
 static void run_rate(struct conn *conns)
@@ -464,11 +528,12 @@ static void run_rate(struct conn *conns)
             conn_start_request(c, next_ns);
             due++;
         }
-        if (now >= end_ns + 2000000000 || (next_ns >= end_ns && now >= end_ns))
+        if (now >= end_ns + GRACE_NS || (next_ns >= end_ns && now >= end_ns && all_answered(conns)))
             break;
         /* With no connection free the next event, not the clock, lets us go on. */
-        wait_and_handle(idle_first ? next_ns < end_ns ? next_ns : end_ns : now + 10000000);
+        wait_and_handle(idle_first && next_ns < end_ns ? next_ns : now + 10000000);
     }
+    count_unfinished(conns);
 }
 
 static void run_hold(struct conn *conns, long want)
@@ -527,7 +592,7 @@ static void usage(void)
     fprintf(stderr,
         "usage: load --port N [--connections N] [--seconds S] [--warmup S] [--requests N] [--rate R]\n"
         "            [--prompt-bytes N] [--stream] [--include-usage] [--expect-events N] [--tls]\n"
-        "            [--key K] [--path P] [--model M] [--idle N | --hold-streams N]\n");
+        "            [--key K] [--path P] [--model M] [--window FILE] [--idle N | --hold-streams N]\n");
     exit(2);
 }
 
@@ -537,7 +602,8 @@ static void read_options(int argc, char **argv)
         {"port", 1, 0, 'p'}, {"connections", 1, 0, 'c'}, {"seconds", 1, 0, 's'}, {"warmup", 1, 0, 'w'},
         {"requests", 1, 0, 'n'}, {"rate", 1, 0, 'r'}, {"prompt-bytes", 1, 0, 'b'}, {"stream", 0, 0, 'S'},
         {"include-usage", 0, 0, 'u'}, {"expect-events", 1, 0, 'e'}, {"tls", 0, 0, 't'}, {"key", 1, 0, 'k'},
-        {"path", 1, 0, 'P'}, {"model", 1, 0, 'm'}, {"idle", 1, 0, 'i'}, {"hold-streams", 1, 0, 'h'}, {0}};
+        {"path", 1, 0, 'P'}, {"model", 1, 0, 'm'}, {"idle", 1, 0, 'i'}, {"hold-streams", 1, 0, 'h'},
+        {"window", 1, 0, 'W'}, {0}};
     int o;
     while ((o = getopt_long(argc, argv, "", list, NULL)) != -1) {
         switch (o) {
@@ -557,6 +623,7 @@ static void read_options(int argc, char **argv)
         case 'm': opt.model = optarg; break;
         case 'i': opt.idle = atol(optarg); break;
         case 'h': opt.hold_streams = atol(optarg); opt.stream = true; break;
+        case 'W': opt.window = optarg; break;
         default: usage();
         }
     }
@@ -569,17 +636,22 @@ int main(int argc, char **argv)
     read_options(argc, argv);
     wire_raise_files();
     prctl(PR_SET_TIMERSLACK, 1000);
+    prctl(PR_SET_TIMERSLACK, 1000);
     signal(SIGPIPE, SIG_IGN);
     signal(SIGTERM, on_signal);
     signal(SIGINT, on_signal);
     if (opt.tls)
         tls_start();
     make_request();
+    if (opt.window)
+        window = wire_window_map(opt.window);
     long hold = opt.idle + opt.hold_streams;
     struct conn *conns = calloc((size_t)(hold ? hold : opt.connections), sizeof *conns);
     epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     if (!conns || epoll_fd < 0)
         wire_die("out of memory");
+    for (long i = 0; i < (hold ? hold : opt.connections); i++)
+        conn_init(&conns[i], i);
     begin_ns = wire_now_ns();
     measure_ns = begin_ns + (int64_t)(opt.warmup * 1e9);
     end_ns = measure_ns + (int64_t)(opt.seconds * 1e9);
@@ -589,7 +661,8 @@ int main(int argc, char **argv)
         run_rate(conns);
     else
         run_closed(conns);
-    double seconds = (double)(wire_now_ns() - measure_ns) / 1e9;
+    int64_t last_ns = wire_now_ns() < end_ns || hold ? wire_now_ns() : end_ns;
+    double seconds = (double)(last_ns - measure_ns) / 1e9;
     report(seconds > 0 ? seconds : 1e-9, (double)wire_cpu_ns() / 1e9);
     return total.errors ? 1 : 0;
 }

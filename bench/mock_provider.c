@@ -4,6 +4,7 @@
  * a request that asks for "stream": true with --chunks events of some 220 bytes, each one HTTP chunk. All bytes
  * are made at start; answering is copying. With --interval-us 0 a stream is written as fast as the peer reads,
  * --burst chunks per write; otherwise one chunk per interval, each stream at a phase of its own unless --in-step.
+ * With --window FILE each chunk waits until the load has received the one before (see wire.h).
  * It keeps no timeouts and trusts its peers: it is for 127.0.0.1 and benchmarks only.
  */
 #include "wire.h"
@@ -15,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -31,11 +33,13 @@ struct options {
     long ttft_us;
     long burst;
     bool in_step;
+    const char *window;
 };
 
 enum conn_step {
     READING = 0,       /* a request comes in */
     WAITING,           /* in the heap of timers until the next chunk is due */
+    IN_TURN,           /* in the ring: writes when the load has what was written before */
     WRITING            /* has bytes to write, as far as the socket takes them */
 };
 
@@ -50,6 +54,8 @@ struct conn {
     size_t out_bytes;
     int64_t due_ns;
     long heap_at;                /* index in the heap, or -1 */
+    const uint32_t *received;    /* with a window: what the load has of this stream */
+    long ring_at;                /* index in the ring, or -1 */
     size_t edge_bytes;
     char first[EDGE_BYTES];
     char last[EDGE_BYTES + 1];
@@ -191,12 +197,37 @@ static void heap_remove(struct conn *c)
         heap_down(at, moved);
 }
 
+/* ---- with a window: the streams that write by turns ---------------------------------------------------------- */
+
+static uint32_t *window;
+static struct conn *ring[WIRE_WINDOW_MAX];
+static long ring_used;
+
+static void ring_add(struct conn *c)
+{
+    if (ring_used == WIRE_WINDOW_MAX)
+        wire_die("too many streams for a window");
+    c->step = IN_TURN;
+    c->ring_at = ring_used;
+    ring[ring_used++] = c;
+}
+
+static void ring_remove(struct conn *c)
+{
+    struct conn *last = ring[--ring_used];
+    ring[c->ring_at] = last;
+    last->ring_at = c->ring_at;
+    c->ring_at = -1;
+}
+
 /* ---- a connection ------------------------------------------------------------------------------------------ */
 
 static void conn_close(struct conn *c)
 {
     if (c->heap_at >= 0)
         heap_remove(c);
+    if (c->ring_at >= 0)
+        ring_remove(c);
     close(c->fd);
     free(c);
 }
@@ -301,12 +332,35 @@ static bool conn_write(struct conn *c)
             conn_wait(c, c->due_ns + opt.interval_us * 1000);
             return true;
         }
+        if (c->received && c->streaming && c->chunk <= opt.chunks) {
+            conn_want_write(c, false);
+            ring_add(c);
+            return true;
+        }
         if (!conn_next_output(c))
             break;
     }
     conn_want_write(c, false);
     conn_ready_to_read(c);
     return true;
+}
+
+static bool conn_write_next(struct conn *c)
+{
+    c->step = WRITING;
+    if (conn_next_output(c))
+        return conn_write(c);
+    conn_ready_to_read(c);
+    return true;
+}
+
+/* The counter that the load named in "user": "load-0000"; NULL without a window. */
+static const uint32_t *conn_window(const struct conn *c)
+{
+    static const char name[] = "\"load-";
+    const char *at = window ? memmem(c->first, c->edge_bytes, name, sizeof name - 1) : NULL;
+    long number = at && at + 10 < c->first + c->edge_bytes ? strtol(at + sizeof name - 1, NULL, 10) : -1;
+    return number >= 0 && number < WIRE_WINDOW_MAX ? &window[number] : NULL;
 }
 
 /* The head of a stream leaves with its first chunk, as with real providers. */
@@ -323,17 +377,18 @@ static bool conn_due(struct conn *c)
             conn_wait(c, c->due_ns + opt.interval_us * 1000);
             return true;
         }
+        if (c->received) {
+            ring_add(c);
+            return true;
+        }
     }
-    if (!conn_next_output(c)) {
-        conn_ready_to_read(c);
-        return true;
-    }
-    return conn_write(c);
+    return conn_write_next(c);
 }
 
 static bool conn_answer(struct conn *c)
 {
     c->streaming = says_true(c, "\"stream\"");
+    c->received = c->streaming ? conn_window(c) : NULL;
     c->include_usage = c->streaming && says_true(c, "\"include_usage\"");
     c->step = WRITING;
     c->chunk = 0;
@@ -374,7 +429,7 @@ static void accept_all(int listener)
         if (!c)
             wire_die("out of memory");
         c->fd = fd;
-        c->heap_at = -1;
+        c->heap_at = c->ring_at = -1;
         wire_nodelay(fd);
         epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &e);
     }
@@ -391,8 +446,26 @@ static void run_timers(void)
     }
 }
 
+/* Lets each stream write one chunk whose turn it is, then naps: the load shares our core. */
+static void run_turns(void)
+{
+    if (!ring_used)
+        return;
+    for (long i = ring_used - 1; i >= 0; i--) {
+        struct conn *c = i < ring_used ? ring[i] : NULL;
+        if (!c || __atomic_load_n(c->received, __ATOMIC_ACQUIRE) < (uint32_t)c->chunk)
+            continue;
+        ring_remove(c);
+        if (!conn_write_next(c))
+            conn_close(c);
+    }
+    wire_nap();
+}
+
 static int wait_events(struct epoll_event *events, int max)
 {
+    if (ring_used)
+        return epoll_wait(epoll_fd, events, max, 0);
     if (!heap_used)
         return epoll_wait(epoll_fd, events, max, -1);
     int64_t left = heap[0]->due_ns - wire_now_ns();
@@ -422,6 +495,7 @@ static void serve(int listener)
                 conn_close(c);
         }
         run_timers();
+        run_turns();
     }
 }
 
@@ -429,7 +503,8 @@ static void read_options(int argc, char **argv)
 {
     static const struct option list[] = {
         {"port", 1, 0, 'p'}, {"chunks", 1, 0, 'c'}, {"interval-us", 1, 0, 'i'}, {"ttft-us", 1, 0, 't'},
-        {"burst", 1, 0, 'b'}, {"in-step", 0, 0, 's'}, {0}};
+        {"burst", 1, 0, 'b'}, {"in-step", 0, 0, 's'},
+        {"window", 1, 0, 'w'}, {0}};
     int o;
     while ((o = getopt_long(argc, argv, "", list, NULL)) != -1) {
         switch (o) {
@@ -439,9 +514,10 @@ static void read_options(int argc, char **argv)
         case 't': opt.ttft_us = atol(optarg); break;
         case 'b': opt.burst = atol(optarg); break;
         case 's': opt.in_step = true; break;
+        case 'w': opt.window = optarg; break;
         default:
             fprintf(stderr, "usage: mock_provider [--port N] [--chunks N] [--interval-us N] [--ttft-us N]"
-                " [--burst N] [--in-step]\n");
+                " [--burst N] [--in-step] [--window FILE]\n");
             exit(2);
         }
     }
@@ -455,6 +531,9 @@ int main(int argc, char **argv)
 {
     read_options(argc, argv);
     wire_raise_files();
+    prctl(PR_SET_TIMERSLACK, 1000);
+    if (opt.window)
+        window = wire_window_map(opt.window);
     make_answer();
     make_stream();
     epoll_fd = epoll_create1(EPOLL_CLOEXEC);

@@ -127,6 +127,26 @@ class Rig:
         finally:
             self.stop(process)
 
+    def measure(self, pid, port, *options, limit=60):
+        """As load(); adds what the process pid has run while the load was counting, in "cpu_ns"."""
+        process = self.start(LOAD_CORE, self.load_command(port, *options))
+        marks = {}
+        try:
+            end = time.monotonic() + limit
+            while time.monotonic() < end and select.select([process.stdout], [], [], limit)[0]:
+                line = process.stdout.readline().strip()
+                if line in ("warm", "end"):
+                    marks[line] = cpu_ns(pid)
+                elif line.startswith("{"):
+                    return {**json.loads(line), "cpu_ns": marks["end"] - marks["warm"]}
+                else:
+                    break
+            return {"failed": f"the load gave no report within {limit} s", "errors": 1}
+        except KeyError:
+            return {"failed": "the load did not say when it counted", "errors": 1}
+        finally:
+            self.stop(process)
+
     def hold(self, port, *options, limit=40):
         """Starts a load that holds connections; returns when it says how many it holds."""
         process = self.start(LOAD_CORE, self.load_command(port, *options))
@@ -228,7 +248,6 @@ global
 defaults
     mode http
     option http-no-delay
-    no option httplog
     http-reuse always
     timeout connect 5s
     timeout client 600s
@@ -281,7 +300,7 @@ def start_nginx(rig, tls):
 
 def start_haproxy(rig, tls):
     config = rig.write("haproxy.cfg", HAPROXY.format(**names(rig)))
-    return rig.start(GATE_CORE, [find("haproxy"), "-db", "-q", "-f", config])
+    return rig.start(GATE_CORE, [find("haproxy"), "-db", "-f", config])
 
 
 def start_relay(rig, tls):

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <time.h>
@@ -217,6 +218,25 @@ size_t wire_message_feed(struct wire_message *m, const char *p, size_t n, wire_b
 bool wire_message_may_end(const struct wire_message *m)
 {
     return (m->state == WIRE_HEAD && !m->head_bytes) || m->state == WIRE_BODY_CLOSE || m->state == WIRE_DONE;
+}
+
+uint32_t *wire_window_map(const char *file)
+{
+    size_t n = WIRE_WINDOW_MAX * sizeof(uint32_t);
+    int fd = open(file, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (fd < 0 || ftruncate(fd, (off_t)n))
+        wire_die(file);
+    void *p = mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (p == MAP_FAILED)
+        wire_die("mmap");
+    close(fd);
+    return p;
+}
+
+void wire_nap(void)
+{
+    struct timespec t = {.tv_nsec = 100000};
+    nanosleep(&t, NULL);
 }
 
 /* Below 512 ns a bucket is 1 ns wide; above, 256 buckets share each power of two. */

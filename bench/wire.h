@@ -62,6 +62,16 @@ size_t wire_message_feed(struct wire_message *m, const char *p, size_t n, wire_b
 /* True when the peer may close here without having cut a message short. */
 bool wire_message_may_end(const struct wire_message *m);
 
+/* Counters that load and mock provider share through a file: how many events of its stream each connection of the
+ * load has received. The mock writes a chunk only when the chunk before has arrived, so that a gateway sees each
+ * chunk alone however slow or fast it is; without this, what is coalesced is a matter of scheduling. */
+#define WIRE_WINDOW_MAX 4096
+uint32_t *wire_window_map(const char *file);
+
+/* With a window both sides look around, and nap in between, instead of waiting in epoll: a gateway then never
+ * pays for waking the load, whose wakings would depend on chance more than on the gateway. */
+void wire_nap(void);
+
 /* Latencies in buckets of 0.4 % width; a fixed size, so that recording never allocates. */
 #define WIRE_HIST_SUB 256
 #define WIRE_HIST_POWERS 36
