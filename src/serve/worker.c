@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * A worker is the stream handler of its server: requests for a model become exchanges, the few pages of the gateway itself are answered in
+ * pages.c.
+ */
+#include "serve/worker.h"
+
+#include <stdlib.h>
+
+#include "serve/pages.h"
+
+struct worker {
+    struct loop *loop;
+    struct client *client;
+    struct server *server;
+    struct exchanger *exchanger;
+    const struct gateway_view *view;
+    uint64_t body_max;
+};
+
+static enum err on_head(void *owner, struct stream *s, uint64_t *body_limit)
+{
+    struct worker *w = owner;
+    struct arena arena;
+    struct route route;
+    enum err e = ERR_OK;
+    arena_init(&arena, 512);
+    *body_limit = 0;
+    if (dialect_route(&arena, &stream_base(s)->head, &route) && route.kind == ROUTE_API) {
+        *body_limit = w->body_max;
+        e = exchange_admit(w->exchanger, s, &route);
+    }
+    arena_fini(&arena);
+    return e;
+}
+
+static void on_request(void *owner, struct stream *s)
+{
+    struct worker *w = owner;
+    struct arena arena;
+    struct route route = {0};
+    arena_init(&arena, 512);
+    bool known = dialect_route(&arena, &stream_base(s)->head, &route);
+    if (known && route.kind == ROUTE_API && stream_base(s)->head.method == HTTP_POST)
+        exchange_start(w->exchanger, s, &route);
+    else
+        page_answer(s, known ? &route : NULL, exchanger_catalog(w->exchanger), w->view);
+    arena_fini(&arena);
+}
+
+static const struct stream_handler handler = {
+    .on_head = on_head,
+    .on_request = on_request,
+    .on_writable = exchange_on_writable,
+    .on_abort = exchange_on_abort,
+    .error_body = page_error_body,
+};
+
+struct worker *worker_new(struct loop *l, const struct worker_options *o)
+{
+    struct worker *w = calloc(1, sizeof *w);
+    CHECK(w != NULL);
+    struct server_options server = o->server;
+    server.handler = &handler;
+    server.owner = w;
+    w->loop = l;
+    w->view = o->view;
+    w->body_max = o->server.body_max;
+    w->client = client_new(l);
+    w->server = server_new(l, &server);
+    struct exchanger_options exchanger = {.loop = l, .client = w->client, .usage_log = o->usage_log, .catalog = o->catalog, .limits = o->exchange};
+    w->exchanger = exchanger_new(&exchanger);
+    return w;
+}
+
+enum err worker_listen(struct worker *w, const struct sock_address *at, struct tls_context *tls, const char **ret_why)
+{
+    return server_listen(w->server, at, tls, ret_why);
+}
+
+void worker_use(struct worker *w, struct catalog *c) { exchanger_use(w->exchanger, c); }
+void worker_set_tls(struct worker *w, unsigned nth, struct tls_context *tls) { server_set_tls(w->server, nth, tls); }
+
+void worker_drain(struct worker *w)
+{
+    server_drain(w->server);
+    client_close_idle(w->client);
+}
+
+bool worker_is_idle(const struct worker *w) { return server_is_idle(w->server); }
+
+void worker_free(struct worker *w)
+{
+    if (!w)
+        return;
+    server_free(w->server); /* aborts what is left: their exchanges end with a record */
+    exchanger_free(w->exchanger);
+    client_free(w->client);
+    free(w);
+}
+
+struct loop *worker_loop(const struct worker *w) { return w->loop; }
+const struct exchange_stats *worker_exchange_stats(const struct worker *w) { return exchanger_stats(w->exchanger); }
+const struct server_stats *worker_server_stats(const struct worker *w) { return server_stats(w->server); }
+const struct client_stats *worker_client_stats(const struct worker *w) { return client_stats(w->client); }
+struct sock_address worker_address(const struct worker *w, unsigned nth) { return server_address(w->server, nth); }
