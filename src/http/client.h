@@ -86,6 +86,7 @@ void call_pause(struct call *c);   /* stop reading: backpressure (h1: the socket
 void call_resume(struct call *c);  /* on_body may be called from the loop afterwards, not from inside */
 void call_cancel(struct call *c);  /* no callback after; h1: connection closed, h2: RST_STREAM CANCEL */
 void call_body_sent_release(struct call *c); /* the owner is about to free the body: CHECKs that it was wholly sent and that no retry needs it */
+bool call_body_is_done(const struct call *c);    /* would call_body_sent_release be right now? */
 const struct call_times *call_times(const struct call *c);
 struct span call_peer(const struct call *c, char *out, size_t out_bytes); /* "127.0.0.1:443" */
 uint64_t call_bytes_sent(const struct call *c); /* body bytes handed to the kernel */
