@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Text to tokens in three stages, each usable without the next:
+ * Text to tokens in three stages:
  *   scan      bytes to characters to classes, one step of the state machine per character
  *   machine   classes to pieces; it does by hand what the vocabularies' patterns ask of a regular expression
  *   merge     one piece to tokens, by a look-up of the whole or by merging pairs in order of rank
@@ -15,7 +15,7 @@
  *
  * The patterns look ahead and give back; the machine instead keeps an open piece until it is known where it ends:
  *
- *                     letter                      not a letter
+ *                                            else
  *   START --letter--> UPPER ---lower---> LOWER ------------------> START     every arrow into START closes the
  *     | \--number---> NUMBER (3 at most) -------------------------> START     open piece, or its part up to mark
  *     | \--other----> PREFIX --letter--> UPPER | LOWER

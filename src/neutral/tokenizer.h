@@ -8,8 +8,8 @@
  *  2. Bytes that are not UTF-8 count as JavaScript's TextDecoder would show them: each longest broken sequence is
  *     one U+FFFD. A byte order mark is text, too.
  *  3. A piece (the unit that the vocabulary's pattern finds: a word, a run of blanks) longer than
- *     TOKENIZER_PIECE_MAX bytes is cut there, so that memory stays bounded; such a text may count a token or
- *     two more per cut than js-tiktoken would.
+ *     TOKENIZER_PIECE_MAX bytes is cut there, so that memory stays bounded; such a text may be a token or
+ *     two off per cut from what js-tiktoken would count.
  */
 #ifndef ENTENTE_NEUTRAL_TOKENIZER_H
 #define ENTENTE_NEUTRAL_TOKENIZER_H
@@ -20,14 +20,14 @@
 
 enum tokenizer_encoding {
     TOKENIZER_O200K = 0, /* gpt-4o, gpt-4.1, gpt-5, o1, o3, o4, chatgpt-4o; and our guess for unknown models */
-    TOKENIZER_CL100K,    /* gpt-4, gpt-3.5, text-embedding-3, text-embedding-ada-002 */
+    TOKENIZER_CL100K,    /* gpt-4, gpt-3.5, text-embedding-* */
 };
 
 /* The encoding of a model as clients or providers name it ("gpt-4-turbo", "openai/gpt-4o-mini", "ft:gpt-3.5-turbo:x").
  * Any name is accepted; one we do not know gets o200k. */
 enum tokenizer_encoding tokenizer_for_model(struct span model);
 
-/* How many tokens the text has. Any bytes are accepted. */
+/* How many tokens the text has. Any bytes are accepted. Some 10 ms for 1 MB of prose, at worst 0.2 s (one long run). */
 uint64_t tokenizer_count(enum tokenizer_encoding encoding, struct span text);
 
 /* Writes the first ids_max token ids and returns how many there are, which may be more. */
