@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The gateway as a process: worker threads, the usage log, reload and drain. Made and steered from one thread (the one that takes signals).
+ *
+ *   gateway_start -> [gateway_reload]* -> gateway_stop
+ *
+ * Files in the data directory: usage.jsonl (records), entente.pid (locked while it runs), reload.status (how the last reload went).
+ */
+#ifndef ENTENTE_SERVE_GATEWAY_H
+#define ENTENTE_SERVE_GATEWAY_H
+
+#include "serve/config.h"
+#include "serve/worker.h"
+
+struct gateway;
+
+struct gateway_options {
+    struct config *config;           /* taken; freed by gateway_stop, or by gateway_start when it fails */
+    const struct config_world *world; /* for reloads; NULL: the process's own */
+    bool records_in_memory;          /* no data directory is touched: records only reach on_record */
+    void (*on_record)(void *owner, const struct usage_record *r, struct span line); /* on the writer's thread; may be NULL */
+    void *owner;
+};
+
+/* Binds every address, then starts the threads. ERR_IO with a sentence in why: the port is in use, the data directory is another's … */
+enum err gateway_start(const struct gateway_options *o, struct gateway **ret, char why[512]) MUST_CHECK;
+struct sock_address gateway_address(const struct gateway *g, unsigned nth_listener); /* with the port the system chose */
+/* Loads the file again. On mistakes nothing changes; they are in the log and in reload.status, and the result is false. */
+bool gateway_reload(struct gateway *g);
+/* Stops accepting, lets exchanges end for at most drain_ns, ends what is left, joins the threads, closes the books. True when nothing
+ * had to be cut off. `hurry`, when not NULL, is polled: once true the wait ends. */
+bool gateway_stop(struct gateway *g, uint64_t drain_ns, const volatile bool *hurry);
+const struct gateway_view *gateway_view(const struct gateway *g);
+
+#endif
