@@ -86,6 +86,8 @@ void conn_close(struct conn *n, bool reset)
         transport_abort(&n->transport);
     else
         transport_close(&n->transport);
+    if (n->h2)
+        h2_closed(n);
     buf_fini(&n->partial);
     free(n->head_copy);
     n->head_copy = NULL;
