@@ -238,7 +238,7 @@ static void conn_run(struct conn *c)
 {
     c->running = true;
     run_state(c);
-    c->running = false;
+    c->running = c->task_turn = false;
     if (c->dead)
         conn_destroy(c);
 }
@@ -259,6 +259,7 @@ static void on_task(void *owner)
 {
     struct conn *c = owner;
     CHECK_MAGIC(c, CONN_MAGIC);
+    c->task_turn = true;
     conn_run(c);
 }
 
@@ -269,7 +270,9 @@ static void on_timer(void *owner)
     c->running = true;
     switch ((enum conn_timing)c->timing) {
     case TIMING_NOTHING:
+        break;
     case TIMING_YIELD: /* its turn has come */
+        c->timing = TIMING_NOTHING;
         break;
     case TIMING_WRITE: /* a client that does not read: a clean end would tell it a lie */
         c->reset = true;

@@ -50,6 +50,7 @@ struct conn {
     bool eof : 1;              /* the peer closed its half */
     bool paused : 1;           /* HTTP/1: the handler waits for on_writable */
     bool linger : 1;           /* close only after a lingering */
+    bool task_turn : 1;        /* the root on the stack is the deferred task */
     bool reset : 1;            /* close with a reset: a clean end would look like the end of the answer */
     bool is_refused : 1;       /* over connections_max */
     bool had_request : 1;      /* HTTP/1 it is: the preface of HTTP/2 is no longer looked for */
@@ -96,8 +97,10 @@ struct stream {
     bool paused : 1;
     bool deferred : 1;         /* nghttp2 waits for us to have data */
     bool failed : 1;           /* refused or reset: what still comes of the body is dropped */
+    bool h2_closed : 1;        /* nghttp2 is through with it, the handler is not */
     int32_t h2_id;
     struct list h2_link;
+    uint64_t progress_ns;      /* HTTP/2: when a byte of it last moved, either way */
     struct buf out;            /* HTTP/2: body bytes that flow control or the socket hold back */
 };
 
@@ -167,13 +170,11 @@ void h2_run(struct conn *c);
 void h2_on_flushed(struct conn *c);
 void h2_drain(struct conn *c);
 void h2_free(struct conn *c); /* streams get on_abort with c->dead */
-bool h2_is_idle(const struct conn *c);
 void h2_timeout(struct conn *c);
 void h2_reply(struct stream *s, int status, const struct header *headers, unsigned n, struct span body);
 void h2_begin(struct stream *s, int status, const struct header *headers, unsigned n, uint64_t content_length);
 void h2_flush_head(struct stream *s);
 bool h2_write(struct stream *s, const struct iovec *parts, int n, bool last);
 void h2_break(struct stream *s);
-void h2_body_consumed(struct stream *s, size_t bytes);
 
 #endif

@@ -217,7 +217,7 @@ static void wait_for_request(struct conn *c)
     c->scanned = 0;
     if (!c->blocked)
         conn_set_timing(c, TIMING_IDLE, c->server->o.idle_timeout_ns);
-    if (buf_bytes(&c->in) || c->readable)
+    if (buf_bytes(&c->in) || c->readable || c->eof)
         conn_wake(c);
 }
 

@@ -194,14 +194,14 @@ static bool is_same_port(struct span a, struct span b, struct span fallback)
     return span_eq(a.n ? a : fallback, b.n ? b : fallback);
 }
 
-static bool is_same_authority(struct span a, struct span b, struct span default_port)
+bool h1_is_same_host(struct span a, struct span b, struct span default_port)
 {
     struct span a_host, a_port, b_host, b_port;
     return cut_host(a, &a_host, &a_port) && cut_host(b, &b_host, &b_port) && span_eq_nocase(a_host, b_host) &&
            is_same_port(a_port, b_port, default_port);
 }
 
-static bool is_host(struct span s)
+bool h1_is_host(struct span s)
 {
     struct span host, port;
     return cut_host(s, &host, &port);
@@ -219,6 +219,15 @@ static enum http_method method_of(struct span name)
         if (span_eq(known[i].name, name))
             return known[i].method;
     return HTTP_OTHER;
+}
+
+enum err h1_read_method(struct span name, struct http_head *h, const char **why)
+{
+    if (!h1_is_token(name))
+        return refuse(ERR_BAD_REQUEST, "the request does not begin with a method", why);
+    h->method_name = name;
+    h->method = method_of(name);
+    return ERR_OK;
 }
 
 /* The characters of one part of a target; an escape is two hex digits, and none of them hides a NUL. */
@@ -259,7 +268,7 @@ static enum err read_absolute(struct span target, struct http_head *h, const cha
     while (n < rest.n && rest.p[n] != '/' && rest.p[n] != '?')
         n++;
     h->authority = span_to(rest, n);
-    if (!is_host(h->authority))
+    if (!h1_is_host(h->authority))
         return refuse(ERR_BAD_REQUEST, "the host in the request target is not valid", why);
     return read_path(span_from(rest, n), h, why);
 }
@@ -272,7 +281,7 @@ static enum err read_connect(struct http_head *h, const char **why)
     return refuse(ERR_NOT_IMPLEMENTED, "this is not a proxy: CONNECT is not offered", why);
 }
 
-static enum err read_target(struct http_head *h, const char **why)
+enum err h1_read_target(struct http_head *h, const char **why)
 {
     h->path = h->query = h->authority = SPAN_NONE;
     if (h->target.n > LIMIT_TARGET_BYTES)
@@ -304,15 +313,14 @@ static enum err read_version(struct span s, struct http_head *h, const char **wh
 static enum err read_request_line(struct span line, struct http_head *h, const char **why)
 {
     struct span rest = line;
-    h->method_name = span_cut(&rest, ' ');
-    if (!h1_is_token(h->method_name) || !rest.p)
-        return refuse(ERR_BAD_REQUEST, "the request line does not begin with a method", why);
-    h->method = method_of(h->method_name);
-    h->target = span_cut(&rest, ' ');
+    enum err e = h1_read_method(span_cut(&rest, ' '), h, why);
+    if (e)
+        return e;
+    h->target = rest.p ? span_cut(&rest, ' ') : SPAN_NONE;
     if (!rest.p)
         return refuse(ERR_BAD_REQUEST, "the request line has no version", why);
-    enum err e = read_version(rest, h, why);
-    return e ? e : read_target(h, why);
+    e = read_version(rest, h, why);
+    return e ? e : h1_read_target(h, why);
 }
 
 /* ---- header lines ---- */
@@ -466,10 +474,10 @@ static enum err judge_host(const struct facts *f, struct http_head *h, const cha
         return refuse(ERR_BAD_REQUEST, "two Host headers", why);
     if (!f->hosts)
         return h->version == 10 ? ERR_OK : refuse(ERR_BAD_REQUEST, "no Host header", why);
-    if (!is_host(f->host))
+    if (!h1_is_host(f->host))
         return refuse(ERR_BAD_REQUEST, "the Host header is not a valid host", why);
     struct span port = span_starts_nocase(h->target, SPAN("https:")) ? SPAN("443") : SPAN("80");
-    if (h->authority.n && !is_same_authority(h->authority, f->host, port))
+    if (h->authority.n && !h1_is_same_host(h->authority, f->host, port))
         return refuse(ERR_BAD_REQUEST, "Host and the request target name different hosts", why);
     h->authority = f->host;
     return ERR_OK;

@@ -42,6 +42,13 @@ enum err h1_chunks_decode(struct h1_chunks *c, char *bytes, size_t n, size_t *re
 #define H1_CHUNK_HEAD_BYTES 20
 size_t h1_chunk_head(char out[H1_CHUNK_HEAD_BYTES], size_t data_bytes); /* "1a2b\r\n" */
 
+/* The parts of a request's head that HTTP/2 judges by the same rules. h->method_name is set by read_method, path and query (and the
+ * authority of an absolute form) by read_target from h->target. */
+enum err h1_read_method(struct span name, struct http_head *h, const char **ret_why) MUST_CHECK;
+enum err h1_read_target(struct http_head *h, const char **ret_why) MUST_CHECK;
+bool h1_is_host(struct span s);        /* host [":" port], non-empty */
+bool h1_is_same_host(struct span a, struct span b, struct span default_port);
+
 bool h1_is_token(struct span s);       /* RFC 9110 token: header names, methods */
 bool h1_is_field_value(struct span s); /* no control characters but tab */
 
