@@ -1,0 +1,292 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The walk over a section's table, and the readers of single values. Values of secrets never reach a message.
+ */
+#include "serve/config_read.h"
+
+#include "base/clock.h"
+#include "base/limits.h"
+
+#define TEXT_BYTES_MAX 256u
+#define SHOWN_BYTES 60 /* of a wrong value in a message */
+
+/* ---- what was meant? ---- */
+
+#define WORD_BYTES_MAX 40u
+
+static unsigned least(unsigned a, unsigned b)
+{
+    return a < b ? a : b;
+}
+
+/* Insertions, deletions, changes, and two neighbours swapped, each cost one. Three rows of the usual table. */
+static unsigned edit_distance(struct span a, struct span b)
+{
+    unsigned rows[3][WORD_BYTES_MAX + 1], *before = rows[0], *last = rows[1], *row = rows[2];
+    for (unsigned j = 0; j <= b.n; j++)
+        last[j] = before[j] = j;
+    for (unsigned i = 1; i <= a.n; i++) {
+        row[0] = i;
+        for (unsigned j = 1; j <= b.n; j++) {
+            unsigned change = last[j - 1] + (a.p[i - 1] != b.p[j - 1]);
+            row[j] = least(change, least(last[j], row[j - 1]) + 1);
+            if (i > 1 && j > 1 && a.p[i - 1] == b.p[j - 2] && a.p[i - 2] == b.p[j - 1])
+                row[j] = least(row[j], before[j - 2] + 1);
+        }
+        unsigned *oldest = before;
+        before = last;
+        last = row;
+        row = oldest;
+    }
+    return last[b.n];
+}
+
+void nearest_init(struct nearest *x, struct span word)
+{
+    *x = (struct nearest){.word = word, .distance = (unsigned)(word.n < 4 ? 1 : word.n < 9 ? 2 : 3) + 1};
+}
+
+void nearest_offer(struct nearest *x, const char *candidate)
+{
+    struct span other = span_str(candidate);
+    if (x->word.n > WORD_BYTES_MAX || other.n > WORD_BYTES_MAX || other.n == 0)
+        return;
+    unsigned distance = edit_distance(x->word, other);
+    if (distance < x->distance && distance < other.n) {
+        x->distance = distance;
+        x->best = candidate;
+    }
+}
+
+/* ---- sections ---- */
+
+static const struct field *find_field(const struct section *s, struct span name)
+{
+    for (unsigned i = 0; i < s->fields_n; i++)
+        if (span_eq(span_str(s->fields[i].name), name))
+            return &s->fields[i];
+    return NULL;
+}
+
+/* Tells of an unknown key. Gives the field that was probably meant, so that its absence is not told as a second mistake. */
+static const struct field *tell_unknown(struct reading *r, const struct section *s, const struct node *key)
+{
+    struct nearest near;
+    nearest_init(&near, key->text);
+    for (unsigned i = 0; i < s->fields_n; i++)
+        nearest_offer(&near, s->fields[i].name);
+    if (near.best) {
+        config_error(r->errors, key, "unknown key \"%.*s\" in %s: did you mean \"%s\"?", SHOWN_BYTES, key->text.p, s->name, near.best);
+        return find_field(s, span_str(near.best));
+    }
+    char known[512] = "";
+    for (unsigned i = 0; i < s->fields_n; i++)
+        snprintf(known + strlen(known), sizeof known - strlen(known), "%s%s", i ? ", " : "", s->fields[i].name);
+    config_error(r->errors, key, "unknown key \"%.*s\" in %s, which has: %s", SHOWN_BYTES, key->text.p, s->name, known);
+    return NULL;
+}
+
+static void *value_of(const struct field *f, void *into)
+{
+    return (char *)into + f->offset;
+}
+
+static void read_default(struct reading *r, const struct field *f, void *into)
+{
+    struct node standard = {.kind = NODE_SCALAR, .text = span_str(f->standard), .plain = true};
+    if (f->shape == SHAPE_SECTION && f->standard[0] != '(')
+        read_section(r, f->section, NULL, value_of(f, into));
+    else if (f->standard[0] && f->standard[0] != '(')
+        f->read(r, f, &standard, into);
+}
+
+static void read_field(struct reading *r, const struct field *f, const struct node *map, const struct node *value, bool meant, void *into)
+{
+    if (value && !node_is_null(value))
+        f->read(r, f, value, into);
+    else if (strcmp(f->standard, REQUIRED) != 0)
+        read_default(r, f, into);
+    else if (!meant)
+        config_error(r->errors, value ? value : map, "\"%s\" is missing: %s", f->name, f->doc);
+}
+
+bool read_section(struct reading *r, const struct section *s, const struct node *n, void *into)
+{
+    const struct node *values[SECTION_FIELDS_MAX] = {NULL};
+    bool meant[SECTION_FIELDS_MAX] = {false};
+    CHECK(s->fields_n <= SECTION_FIELDS_MAX);
+    if (n && n->kind != NODE_MAP) {
+        config_error(r->errors, n, "%s must be a map with such keys as \"%s: ...\"", s->name, s->fields[0].name);
+        return false;
+    }
+    for (const struct node_item *item = n ? n->items : NULL; item; item = item->next) {
+        const struct field *f = find_field(s, item->key->text), *near = f ? NULL : tell_unknown(r, s, item->key);
+        if (f)
+            values[f - s->fields] = item->value;
+        else if (near)
+            meant[near - s->fields] = true;
+    }
+    for (unsigned i = 0; i < s->fields_n; i++)
+        read_field(r, &s->fields[i], n, values[i], meant[i], into);
+    return true;
+}
+
+void read_inner(struct reading *r, const struct field *f, const struct node *n, void *into)
+{
+    read_section(r, f->section, n, value_of(f, into));
+}
+
+/* ---- values ---- */
+
+static void tell_wrong(struct reading *r, const struct field *f, const struct node *n)
+{
+    config_error(r->errors, n, "\"%s\" must be %s, not \"%.*s\"", f->name, f->type, SHOWN_BYTES, n->text.p);
+}
+
+bool check_scalar(struct reading *r, const struct field *f, const struct node *n)
+{
+    if (n->kind == NODE_SCALAR)
+        return true;
+    config_error(r->errors, n, "\"%s\" must be %s, not a %s", f->name, f->type, n->kind == NODE_MAP ? "map" : "list");
+    return false;
+}
+
+void read_bool(struct reading *r, const struct field *f, const struct node *n, void *into)
+{
+    if (!check_scalar(r, f, n))
+        return;
+    bool yes = span_eq(n->text, SPAN("true")), no = span_eq(n->text, SPAN("false"));
+    if (!yes && !no)
+        config_error(r->errors, n, "\"%s\" must be true or false, not \"%.*s\"", f->name, SHOWN_BYTES, n->text.p);
+    else
+        *(bool *)value_of(f, into) = yes;
+}
+
+static bool check_range(struct reading *r, const struct field *f, const struct node *n, uint64_t value, uint64_t unit, const char *unit_name)
+{
+    if (value >= f->min && (f->max == 0 || value <= f->max))
+        return true;
+    if (f->max)
+        config_error(r->errors, n, "\"%s\" must lie between %llu%s and %llu%s, and is \"%.*s\"", f->name, (unsigned long long)(f->min / unit), unit_name,
+                     (unsigned long long)(f->max / unit), unit_name, SHOWN_BYTES, n->text.p);
+    else
+        config_error(r->errors, n, "\"%s\" must be at least %llu%s, and is \"%.*s\"", f->name, (unsigned long long)(f->min / unit), unit_name,
+                     SHOWN_BYTES, n->text.p);
+    return false;
+}
+
+void read_count(struct reading *r, const struct field *f, const struct node *n, void *into)
+{
+    uint64_t value;
+    CHECK(f->max > 0 && f->max <= UINT32_MAX);
+    if (!check_scalar(r, f, n))
+        return;
+    if (!span_to_u64(n->text, &value))
+        config_error(r->errors, n, "\"%s\" must be a number from %llu to %llu, not \"%.*s\"", f->name, (unsigned long long)f->min,
+                     (unsigned long long)f->max, SHOWN_BYTES, n->text.p);
+    else if (check_range(r, f, n, value, 1, ""))
+        *(unsigned *)value_of(f, into) = (unsigned)value;
+}
+
+static bool parse_size(struct span text, uint64_t *ret)
+{
+    static const struct { const char *unit; uint64_t bytes; } units[] = {{"", 1}, {"B", 1}, {"KiB", 1ull << 10}, {"MiB", 1ull << 20}, {"GiB", 1ull << 30}};
+    uint64_t number;
+    size_t digits = 0;
+    while (digits < text.n && text.p[digits] >= '0' && text.p[digits] <= '9')
+        digits++;
+    struct span unit = span_trim(span_from(text, digits));
+    for (size_t i = 0; i < COUNT_OF(units); i++)
+        if (span_eq(digits == text.n ? SPAN("") : unit, span_str(units[i].unit)))
+            return span_to_u64(span_to(text, digits), &number) && !__builtin_mul_overflow(number, units[i].bytes, ret);
+    return false;
+}
+
+void read_size(struct reading *r, const struct field *f, const struct node *n, void *into)
+{
+    uint64_t bytes;
+    if (!check_scalar(r, f, n))
+        return;
+    if (!parse_size(n->text, &bytes))
+        config_error(r->errors, n, "\"%s\" must be a size such as %s (B, KiB, MiB, GiB), not \"%.*s\"", f->name, f->standard, SHOWN_BYTES, n->text.p);
+    else if (check_range(r, f, n, bytes, KIB, " KiB"))
+        *(uint64_t *)value_of(f, into) = bytes;
+}
+
+void read_duration(struct reading *r, const struct field *f, const struct node *n, void *into)
+{
+    uint64_t ns;
+    if (!check_scalar(r, f, n))
+        return;
+    if (clock_parse_duration(n->text, &ns) != ERR_OK)
+        config_error(r->errors, n, "\"%s\" must be a duration such as 250ms, 30s, 5m or 1h, not \"%.*s\"", f->name, SHOWN_BYTES, n->text.p);
+    else if (check_range(r, f, n, ns, NS_PER_MS, "ms"))
+        *(uint64_t *)value_of(f, into) = ns;
+}
+
+void read_word(struct reading *r, const struct field *f, const struct node *n, void *into)
+{
+    if (!check_scalar(r, f, n))
+        return;
+    for (int i = 0; f->words[i]; i++)
+        if (span_eq(span_str(f->words[i]), n->text)) {
+            *(int *)value_of(f, into) = i;
+            return;
+        }
+    tell_wrong(r, f, n);
+}
+
+bool check_text(struct reading *r, const struct node *n, const char *what, size_t max)
+{
+    if (n->kind != NODE_SCALAR)
+        config_error(r->errors, n, "%s must be a text, not a %s", what, n->kind == NODE_MAP ? "map" : "list");
+    else if (n->text.n == 0)
+        config_error(r->errors, n, "%s must not be empty", what);
+    else if (n->text.n > max)
+        config_error(r->errors, n, "%s is longer than %zu bytes", what, max);
+    else {
+        for (size_t i = 0; i < n->text.n; i++)
+            if ((unsigned char)n->text.p[i] < ' ' || n->text.p[i] == 0x7f) {
+                config_error(r->errors, n, "%s must not hold control characters", what);
+                return false;
+            }
+        return true;
+    }
+    return false;
+}
+
+static bool check_named_text(struct reading *r, const struct field *f, const struct node *n)
+{
+    char what[80];
+    snprintf(what, sizeof what, "\"%s\"", f->name);
+    return check_text(r, n, what, TEXT_BYTES_MAX);
+}
+
+void read_text(struct reading *r, const struct field *f, const struct node *n, void *into)
+{
+    if (check_named_text(r, f, n))
+        *(const char **)value_of(f, into) = arena_strdup(r->arena, n->text);
+}
+
+char *config_path(struct reading *r, struct span path)
+{
+    size_t dir = path.n && path.p[0] == '/' ? 0 : strlen(r->dir);
+    char *joined = arena_alloc(r->arena, dir + path.n + 1);
+    memcpy(joined, r->dir, dir);
+    memcpy(joined + dir, path.p, path.n);
+    joined[dir + path.n] = '\0';
+    return joined;
+}
+
+void read_path(struct reading *r, const struct field *f, const struct node *n, void *into)
+{
+    char what[80];
+    snprintf(what, sizeof what, "\"%s\"", f->name);
+    if (check_text(r, n, what, 4000))
+        *(const char **)value_of(f, into) = config_path(r, n->text);
+}
+
+void read_not_yet(struct reading *r, const struct field *f, const struct node *n, void *into)
+{
+    config_error(r->errors, n, "\"%s\" is not in this version yet: remove it; the gateway would not keep to it", f->name);
+}
