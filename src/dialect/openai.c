@@ -7,6 +7,9 @@
 const struct dialect dialect_openai = {
     .name = "openai",
     .system = "openai",
+    .stream_ping = ": ping\n\n",
+    .stream_end = "data: [DONE]\n\n",
+    .stream_type = "text/event-stream; charset=utf-8",
     .serves = {API_OPENAI_CHAT, API_OPENAI_COMPLETIONS, API_OPENAI_EMBEDDINGS, API_NONE},
     .scan_request = openai_scan_request,
     .write_error = openai_write_error,
