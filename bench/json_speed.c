@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "base/json.h"
+#include "base/json_scan.h"
 #include "base/limits.h"
 
 #define ROUNDS 300
@@ -106,7 +107,7 @@ static struct span chat(size_t bytes)
     return buf_span(&b);
 }
 
-int main(void)
+static void report_all(void)
 {
     static const char chunk[] =
         "{\"id\":\"chatcmpl-9x1b2c3d4e5f6g7h8i\",\"object\":\"chat.completion.chunk\",\"created\":1795398420,\"model\":\"gpt-4o-2024-08-06\","
@@ -119,5 +120,16 @@ int main(void)
     report("string, Chinese", long_string("\xe4\xbd\xa0\xe5\xa5\xbd\xe4\xb8\x96\xe7\x95\x8c\xef\xbc\x8c\xe6\x98\xa5\xe7\x9c\xa0\xe4\xb8\x8d\xe8\xa7\x89\xe6\x99\x93\xe3\x80\x82", 256 * KIB));
     report("string, emoji", long_string("\xf0\x9f\x98\x80\xf0\x9f\x8e\x89 ok ", 256 * KIB));
     report("string, code (many escapes)", long_string("if (x == \\\"a\\\") {\\n    return;\\n}\\n", 256 * KIB));
+}
+
+int main(void)
+{
+    if (json_scan_uses_avx2) {
+        printf("with AVX2\n");
+        report_all();
+        json_scan_uses_avx2 = false;
+    }
+    printf("without AVX2\n");
+    report_all();
     return 0;
 }

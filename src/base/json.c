@@ -131,32 +131,66 @@ static unsigned escape_bytes(const char *p, const char *end)
     }
 }
 
-/* What is not plain at p: past it when it may stand in a string, NULL after failing when not. The quote is not for here. */
-static const char *odd_byte(struct json *j, const char *p, bool *has_escapes)
+/* Past the escapes at p, which is on a backslash; NULL after failing. */
+static const char *pass_escapes(struct json *j, const char *p)
+{
+    do {
+        unsigned n = escape_bytes(p, j->end);
+        if (n == 0)
+            return fail(j, p, "this escape does not exist"), NULL;
+        p += n;
+    } while (p < j->end && *p == '\\'); /* text of other scripts often comes as nothing but \u escapes */
+    return p;
+}
+
+/* Why the scan of a string stopped at p, which is not on the closing quote: past it when it may stand there, else NULL. */
+static const char *pass_odd_byte(struct json *j, const char *p, bool *has_escapes)
 {
     if (p == j->end)
         return fail(j, p, "the document ends inside a string"), NULL;
     if (*p == '\\') {
-        unsigned n = escape_bytes(p, j->end);
         *has_escapes = true;
-        return n ? p + n : (fail(j, p, "this escape does not exist"), NULL);
+        return pass_escapes(j, p);
     }
-    if ((signed char)*p >= 0)
-        return fail(j, p, "a control character must be escaped inside a string"), NULL;
-    const char *after = json_scan_utf8(p, j->end);
-    return after > p ? after : (fail_as(j, ERR_UTF8, p, "these bytes are not UTF-8"), NULL);
+    if ((signed char)*p < 0)
+        return fail_as(j, ERR_UTF8, p, "these bytes are not UTF-8"), NULL;
+    return fail(j, p, "a control character must be escaped inside a string"), NULL;
 }
 
-/* j->at is on the opening quote. */
+/* To the closing quote from p, over the part of the string that is not short and plain; NULL after failing. */
+static const char *string_end(struct json *j, const char *begin, const char *p, bool *has_escapes)
+{
+    for (;;) {
+        p = json_scan_string(begin, p, j->end, has_escapes);
+        if (p < j->end && *p == '"')
+            return p;
+        p = pass_odd_byte(j, p, has_escapes);
+        if (!p)
+            return NULL;
+    }
+}
+
+/* To the first byte that is not plain, or 32 bytes on, or nowhere at the end of the document. */
+static inline const char *scan_short(const char *p, const char *end)
+{
+#if JSON_SCAN_HAS_16
+    if (LIKELY(end - p >= 32)) {
+        unsigned n = json_scan_16(p);
+        return p + (n < 16 ? n : 16 + json_scan_16(p + 16));
+    }
+#endif
+    return p;
+}
+
+/* j->at is on the opening quote. Most strings are short and plain; only the others pay for calls. */
 static inline enum err read_string(struct json *j, struct json_string *ret)
 {
-    const char *begin = j->at + 1, *p = json_scan_plain(begin, j->end);
+    const char *begin = j->at + 1, *p = scan_short(begin, j->end);
     bool has_escapes = false;
-    while (UNLIKELY(p == j->end || *p != '"')) {
-        p = odd_byte(j, p, &has_escapes);
+    if (UNLIKELY(p == j->end || *p != '"')) {
+        p = string_end(j, begin, p, &has_escapes);
         if (!p)
             return j->error;
-        p = json_scan_plain(p, j->end);
     }
     *ret = (struct json_string){{begin, (size_t)(p - begin)}, has_escapes};
     j->at = p + 1;

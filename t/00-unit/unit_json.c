@@ -8,7 +8,24 @@
 
 #include "base/block.h"
 #include "base/json.h"
+#include "base/json_scan.h"
 #include "base/limits.h"
+
+/* A test that runs without AVX2, and then with it where the machine has it. */
+static void try_both(void (*run)(void))
+{
+    bool has_avx2 = json_scan_uses_avx2;
+    json_scan_uses_avx2 = false;
+    run();
+    json_scan_uses_avx2 = has_avx2;
+    if (has_avx2)
+        run();
+}
+
+#define TEST_BOTH(name)          \
+    static void name##_run(void); \
+    TEST(name) { try_both(name##_run); } \
+    static void name##_run(void)
 
 struct json_case {
     const char *name;
@@ -329,14 +346,14 @@ static enum err walk(struct span s, unsigned skip_percent, size_t *ret_offset)
     return e;
 }
 
-TEST(documents_that_rfc_8259_allows_are_accepted)
+TEST_BOTH(documents_that_rfc_8259_allows_are_accepted)
 {
     for (size_t i = 0; i < COUNT_OF(accepted); i++)
         if (check_copy(accepted[i].text) != ERR_OK)
             UNIT_FAIL("%s: refused", accepted[i].name);
 }
 
-TEST(documents_that_rfc_8259_forbids_are_refused)
+TEST_BOTH(documents_that_rfc_8259_forbids_are_refused)
 {
     for (size_t i = 0; i < COUNT_OF(refused); i++) {
         enum err e = check_copy(refused[i].text);
@@ -345,7 +362,7 @@ TEST(documents_that_rfc_8259_forbids_are_refused)
     }
 }
 
-TEST(a_request_cut_anywhere_is_never_taken_for_whole)
+TEST_BOTH(a_request_cut_anywhere_is_never_taken_for_whole)
 {
     for (size_t i = 0; i < COUNT_OF(accepted); i++) {
         struct span s = span_trim(accepted[i].text);
@@ -360,7 +377,7 @@ TEST(a_request_cut_anywhere_is_never_taken_for_whole)
     }
 }
 
-TEST(reading_and_skipping_agree_on_every_document)
+TEST_BOTH(reading_and_skipping_agree_on_every_document)
 {
     random_state = 1;
     for (size_t i = 0; i < COUNT_OF(accepted) + COUNT_OF(refused); i++) {
@@ -574,7 +591,7 @@ static void compare_verdicts(struct span text, unsigned round)
     free((void *)s.p);
 }
 
-TEST(any_mixture_of_reads_and_skips_accepts_exactly_the_valid_documents)
+TEST_BOTH(any_mixture_of_reads_and_skips_accepts_exactly_the_valid_documents)
 {
     struct buf b;
     buf_init(&b, 16 * MIB);
@@ -591,7 +608,7 @@ TEST(any_mixture_of_reads_and_skips_accepts_exactly_the_valid_documents)
     buf_fini(&b);
 }
 
-TEST(an_odd_byte_is_found_wherever_it_stands_in_a_long_string)
+TEST_BOTH(an_odd_byte_is_found_wherever_it_stands_in_a_long_string)
 {
     static const char odd[] = {'"', '\\', '\n', 0, 0x1f, (char)0x80, (char)0xff, (char)0xc3};
     char text[404];
@@ -645,7 +662,7 @@ static void try_utf8(const unsigned char *bytes, size_t n)
     }
 }
 
-TEST(only_well_formed_utf8_reaches_a_provider)
+TEST_BOTH(only_well_formed_utf8_reaches_a_provider)
 {
     static const unsigned char edges[] = {0x41, 0x7f, 0x80, 0x8f, 0x90, 0x9f, 0xa0, 0xbf, 0xc0, 0xc2, 0xe0, 0xed, 0xf0, 0xff};
     unsigned char c[4] = {0};
@@ -667,6 +684,48 @@ TEST(only_well_formed_utf8_reaches_a_provider)
             try_utf8(c, 4);
         }
     }
+}
+
+/* A string of odd pieces, read by the reader and by the naive one: where it ends and whether it has escapes. */
+static void try_string(struct span text)
+{
+    struct naive v = {(const unsigned char *)text.p, (const unsigned char *)text.p + text.n, 0};
+    bool is_good = naive_string(&v);
+    size_t end = (size_t)((const char *)v.p - text.p);
+    struct json j;
+    struct json_string string = {{NULL, 0}, false};
+    json_init(&j, text);
+    enum err e = json_read_string(&j, &string);
+    if (is_good != (e == ERR_OK) || (is_good && json_offset(&j) != end))
+        UNIT_FAIL("%s at %zu, expected %s at %zu: %.*s", err_name(e), json_offset(&j), is_good ? "good" : "bad", end, SPAN_ARG(text));
+    EXPECT_EQ(string.has_escapes, is_good && memchr(text.p, '\\', end) != NULL);
+}
+
+TEST_BOTH(backslashes_at_the_edge_of_a_vector_neither_end_nor_hide_the_string)
+{
+    static const char *const pieces[] = {"\\\\", "\\\\\\\\", "\\\"", "\\n", "\\/", "\\t\\r\\b\\f", "\\u00e9", "x", "yz", "0123456789abcdef", "\xc3\xa9",
+        "\xe4\xbd\xa0", "\xf0\x9f\x98\x80", "The quick brown fox jumps over the dog", "/nrtbfu"};
+    static const char *const last[] = {"", "", "", "", "\\", "\\x", "\\u12", "\\\xc3\xa9", "\xe4\xbd", "\n", "\xff"};
+    struct buf b;
+    buf_init(&b, MIB);
+    for (unsigned round = 0; round < 20000; round++) {
+        random_state = (round + 1) * 2654435761u;
+        unsigned count = random_below(40), only = random_below(3) ? COUNT_OF(pieces) : 3;
+        put(&b, "\"");
+        for (unsigned i = 0; i < count; i++)
+            put(&b, pieces[random_below(only)]);
+        put(&b, last[random_below(COUNT_OF(last))]);
+        for (unsigned i = random_below(40); i > 0; i--)
+            put(&b, pieces[random_below(COUNT_OF(pieces))]);
+        put(&b, "\"");
+        for (unsigned i = random_below(100); i > 0; i--)
+            put(&b, random_below(2) ? "\\" : "\"");
+        struct span copy = exact_copy(buf_span(&b));
+        try_string(copy);
+        free((void *)copy.p);
+        buf_clear(&b);
+    }
+    buf_fini(&b);
 }
 
 TEST(nesting_is_bounded_however_the_document_is_walked)
