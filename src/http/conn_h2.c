@@ -17,12 +17,19 @@
 #define FIELD_OVERHEAD 32u      /* what RFC 9113 6.5.2 adds to each field's size */
 #define ANSWER_HEADERS_MAX 64u
 #define MADE_BYTES 4096u        /* lower-cased names of one answer */
+#define FRAME_HEAD_BYTES 9u
+#define SEEN_STREAMS 64u        /* streams remembered after their end */
 
 /* What a peer did within ten seconds that cost us and moved nothing. */
 struct flood {
     uint64_t since_ns;
     unsigned resets; /* streams it reset, or had us reset */
     unsigned idle;   /* frames without effect, less the frames that had one */
+};
+
+struct frame_head {
+    uint32_t length, id;
+    uint8_t type, flags;
 };
 
 struct h2 {
@@ -33,6 +40,11 @@ struct h2 {
     unsigned fields_n;
     size_t fields_size;      /* as RFC 9113 counts it */
     bool fields_too_large;
+    uint32_t seen[SEEN_STREAMS]; /* ring: id << 1, and 1 when the peer ended or reset it */
+    unsigned seen_n;         /* ever */
+    uint8_t head[FRAME_HEAD_BYTES]; /* of the frame whose head is arriving */
+    uint8_t head_n;
+    uint32_t frame_left;     /* of the payload, or of the preface */
     bool in_block;           /* a header block has begun and is not complete */
     bool calm;               /* GOAWAY ENHANCE_YOUR_CALM was decided */
     bool any_paused;
@@ -125,7 +137,70 @@ static void count_useful(struct conn *c)
     f->idle -= f->idle > 0;
 }
 
-static bool is_idle_frame(const nghttp2_frame_hd *hd)
+/* ---- frames on streams that are over ----
+ *
+ * nghttp2 ignores them, because they may have been on their way when we reset the stream. But what follows the peer's own end of a
+ * stream, or uses an identifier it passed over, breaks the protocol: RFC 9113 5.1, 5.1.1. */
+
+static void end_session(struct conn *c, uint32_t code)
+{
+    (void)nghttp2_session_terminate_session(c->h2->session, code);
+    c->h2->refuse_input = true;
+    wake(c);
+}
+
+static uint32_t *find_seen(struct h2 *h, uint32_t id)
+{
+    unsigned n = h->seen_n < SEEN_STREAMS ? h->seen_n : SEEN_STREAMS;
+    for (unsigned i = 1; i <= n; i++) {
+        uint32_t *entry = &h->seen[(h->seen_n - i) % SEEN_STREAMS];
+        if (*entry >> 1 == id)
+            return entry;
+    }
+    return NULL;
+}
+
+static uint32_t newest_seen(const struct h2 *h)
+{
+    return h->seen_n ? h->seen[(h->seen_n - 1) % SEEN_STREAMS] >> 1 : 0;
+}
+
+static uint32_t oldest_seen(const struct h2 *h)
+{
+    return h->seen_n > SEEN_STREAMS ? h->seen[h->seen_n % SEEN_STREAMS] >> 1 : 0;
+}
+
+static void remember_end(struct h2 *h, const struct frame_head *hd)
+{
+    bool ends = hd->type == NGHTTP2_RST_STREAM || (hd->flags & NGHTTP2_FLAG_END_STREAM);
+    uint32_t *entry = ends ? find_seen(h, hd->id) : NULL;
+    if (entry)
+        *entry |= 1;
+}
+
+static void judge_stream(struct conn *c, const struct frame_head *hd)
+{
+    struct h2 *h = c->h2;
+    uint32_t id = hd->id;
+    if (hd->type != NGHTTP2_HEADERS && hd->type != NGHTTP2_DATA && hd->type != NGHTTP2_RST_STREAM)
+        return;
+    if (hd->type == NGHTTP2_HEADERS && id % 2 && id > newest_seen(h)) {
+        h->seen[h->seen_n++ % SEEN_STREAMS] = id << 1;
+    } else if (hd->type != NGHTTP2_RST_STREAM) {
+        uint32_t *entry = find_seen(h, id);
+        if (entry && *entry & 1)
+            end_session(c, NGHTTP2_STREAM_CLOSED);
+        else if (!entry && hd->type == NGHTTP2_HEADERS && id % 2 && id > oldest_seen(h))
+            end_session(c, NGHTTP2_PROTOCOL_ERROR);
+    }
+    remember_end(h, hd);
+}
+
+/* ---- walking the frames ----
+ *
+ * nghttp2 shows most frames that it receives, but not those it drops. So their heads are read here first. */
+
+static bool is_idle_frame(const struct frame_head *hd)
 {
     if (hd->type == NGHTTP2_DATA)
         return hd->length == 0 && !(hd->flags & NGHTTP2_FLAG_END_STREAM);
@@ -133,15 +208,39 @@ static bool is_idle_frame(const nghttp2_frame_hd *hd)
            !(hd->type == NGHTTP2_CONTINUATION && hd->length > 0);
 }
 
-static int on_begin_frame(nghttp2_session *session, const nghttp2_frame_hd *hd, void *owner)
+static void judge_frame(struct conn *c, const uint8_t *head)
 {
-    struct conn *c = owner;
-    c->h2->in_block = c->h2->in_block && hd->type == NGHTTP2_CONTINUATION;
-    if (is_idle_frame(hd))
-        count_idle(owner);
+    struct frame_head hd = {
+        .length = (uint32_t)head[0] << 16 | (uint32_t)head[1] << 8 | head[2], .type = head[3], .flags = head[4],
+        .id = ((uint32_t)head[5] << 24 | (uint32_t)head[6] << 16 | (uint32_t)head[7] << 8 | head[8]) & 0x7fffffff,
+    };
+    struct h2 *h = c->h2;
+    h->frame_left = hd.length;
+    h->in_block = h->in_block && hd.type == NGHTTP2_CONTINUATION;
+    if (is_idle_frame(&hd))
+        count_idle(c);
     else
-        count_useful(owner);
-    return 0;
+        count_useful(c);
+    judge_stream(c, &hd);
+}
+
+/* Returns how many of the bytes nghttp2 is to see: all, or those up to the frame that ended the session. */
+static size_t walk(struct conn *c, const char *bytes, size_t n)
+{
+    struct h2 *h = c->h2;
+    size_t at = 0;
+    while (at < n && !h->refuse_input && !h->calm) {
+        size_t skip = h->frame_left < n - at ? h->frame_left : n - at;
+        at += skip;
+        h->frame_left -= (uint32_t)skip;
+        while (at < n && !h->frame_left && h->head_n < FRAME_HEAD_BYTES)
+            h->head[h->head_n++] = (uint8_t)bytes[at++];
+        if (h->head_n == FRAME_HEAD_BYTES) {
+            h->head_n = 0;
+            judge_frame(c, h->head);
+        }
+    }
+    return at;
 }
 
 /* ---- answers that this layer makes ---- */
@@ -192,7 +291,7 @@ static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame
     h->in_block = true;
     if (frame->headers.cat != NGHTTP2_HCAT_REQUEST)
         return 0;
-    struct stream *s = stream_new(c);
+    struct stream *s = h->refuse_input ? NULL : stream_new(c);
     if (!s)
         return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
     s->is_h2 = true;
@@ -532,7 +631,6 @@ static nghttp2_session_callbacks *callbacks(void)
 {
     nghttp2_session_callbacks *cb;
     CHECK(nghttp2_session_callbacks_new(&cb) == 0);
-    nghttp2_session_callbacks_set_on_begin_frame_callback(cb, on_begin_frame);
     nghttp2_session_callbacks_set_on_begin_headers_callback(cb, on_begin_headers);
     nghttp2_session_callbacks_set_on_header_callback(cb, on_header);
     nghttp2_session_callbacks_set_on_invalid_header_callback(cb, on_invalid_header);
@@ -549,7 +647,7 @@ static int session_new(struct conn *c)
     CHECK(nghttp2_option_new(&option) == 0);
     nghttp2_option_set_no_auto_window_update(option, 1);
     nghttp2_option_set_max_outbound_ack(option, LIMIT_H2_CONTROL_FRAMES);
-    nghttp2_option_set_no_closed_streams(option, 1); /* their memory served RFC 7540 priorities, which are not offered */
+    nghttp2_option_set_no_closed_streams(option, 1); /* they cost memory; what is needed of them is in h2.seen */
     nghttp2_session_callbacks *cb = callbacks();
     int result = nghttp2_session_server_new2(&c->h2->session, cb, c, option);
     nghttp2_session_callbacks_del(cb);
@@ -563,7 +661,6 @@ static int send_settings(struct h2 *h)
         {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, LIMIT_H2_STREAMS},
         {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, LIMIT_H2_WINDOW},
         {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, LIMIT_HEAD_BYTES},
-        {NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1},
     };
     int result = nghttp2_submit_settings(h->session, NGHTTP2_FLAG_NONE, settings, COUNT_OF(settings));
     return result ? result : nghttp2_session_set_local_window_size(h->session, NGHTTP2_FLAG_NONE, 0, CONNECTION_WINDOW);
@@ -579,6 +676,7 @@ enum err h2_start(struct conn *c)
     c->h2 = h;
     if (session_new(c) != 0 || send_settings(h) != 0)
         return ERR_NO_MEMORY;
+    h->frame_left = (uint32_t)H2_PREFACE.n;
     c->state = CONN_H2;
     c->linger = true;
     stat_add(&c->server->stats.h2_connections_total, 1);
@@ -686,13 +784,14 @@ void h2_drain(struct conn *c)
 
 static void feed(struct conn *c, const char *bytes, size_t n)
 {
+    n = walk(c, bytes, n);
     ssize_t used = nghttp2_session_mem_recv(c->h2->session, (const uint8_t *)bytes, n);
     if (used >= 0)
         return;
     if (used == NGHTTP2_ERR_FLOODED)
         calm_down(c);
     else if (used == NGHTTP2_ERR_BAD_CLIENT_MAGIC)
-        (void)nghttp2_session_terminate_session(c->h2->session, NGHTTP2_PROTOCOL_ERROR);
+        end_session(c, NGHTTP2_PROTOCOL_ERROR);
     else
         conn_fail(c, ERR_CLIENT_GONE);
     c->h2->refuse_input = true;
