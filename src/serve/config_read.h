@@ -9,6 +9,7 @@
 #define ENTENTE_SERVE_CONFIG_READ_H
 
 #include "serve/config.h"
+#include "serve/nearest.h"
 
 struct reading {
     const struct config_world *world;
@@ -82,15 +83,6 @@ bool is_reference(struct span text); /* begins with env: or file: */
 #define SECRET_BYTES_MAX 16384u
 /* At most max bytes of a file into out, through the world; -1 and *ret_why. As many as max: there may be more. */
 long config_read_file(const struct config_world *world, const char *path, char *out, size_t max, const char **ret_why);
-
-/* The candidate nearest to word by edit distance, when near enough to have been meant; else NULL. */
-struct nearest {
-    struct span word;
-    const char *best;
-    unsigned distance;
-};
-void nearest_init(struct nearest *x, struct span word);
-void nearest_offer(struct nearest *x, const char *candidate);
 
 /* Readers of whole parts, and their tables. */
 extern const struct section provider_section, deployment_section, model_section, key_section;
