@@ -123,10 +123,10 @@ static void end_start(struct end *e, struct sock *s, struct tls_context *c, cons
     s->on_ready = end_ready;
 }
 
-static void only_wake(void *owner) {}
+__attribute__((unused)) static void only_wake(void *owner) {}
 
 /* Turns the loop until *done or five seconds have passed. */
-static bool run_until(struct loop *l, const bool *done)
+__attribute__((unused)) static bool run_until(struct loop *l, const bool *done)
 {
     uint64_t give_up_ns = loop_clock_ns(l) + 5 * NS_PER_S;
     struct timer guard;
@@ -138,7 +138,7 @@ static bool run_until(struct loop *l, const bool *done)
     return *done;
 }
 
-static bool run_until_closed(struct loop *l, const struct end *a, const struct end *b)
+__attribute__((unused)) static bool run_until_closed(struct loop *l, const struct end *a, const struct end *b)
 {
     uint64_t give_up_ns = loop_clock_ns(l) + 5 * NS_PER_S;
     struct timer guard;
