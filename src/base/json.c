@@ -726,23 +726,28 @@ static bool is_obeyed(unsigned c)
     return c < 0x20 || (c >= 0x7f && c < 0xa0) || c == 0x2028 || c == 0x2029;
 }
 
-static bool needs_escape(unsigned c)
+/* Over characters above ASCII that a reader only shows. */
+static const char *harmless_run(const char *p, const char *end)
 {
-    return c == '"' || c == '\\' || is_obeyed(c);
-}
-
-/* From p over what can be copied as it stands. */
-static const char *writable_run(const char *p, const char *end)
-{
-    while (p < end) {
-        const char *stop = json_scan_plain(p, end), *del = stop > p ? memchr(p, 0x7f, (size_t)(stop - p)) : NULL;
-        p = del ? del : stop; /* plain to a reader of JSON, but not to a terminal */
-        unsigned n = p < end ? json_utf8_bytes(p, end) : 0;
-        if (n == 0 || needs_escape(code_point(p, n)))
+    while (p < end && (signed char)*p < 0) {
+        unsigned n = json_utf8_bytes(p, end);
+        if (n == 0 || is_obeyed(code_point(p, n)))
             break;
         p += n;
     }
     return p;
+}
+
+/* From p over what can be copied as it stands. DEL is plain to a reader of JSON, but not to a terminal. */
+static const char *writable_run(const char *p, const char *end)
+{
+    for (;;) {
+        const char *stop = json_scan_plain(p, end), *del = stop > p ? memchr(p, 0x7f, (size_t)(stop - p)) : NULL;
+        const char *odd = del ? del : stop;
+        p = harmless_run(odd, end);
+        if (p == odd)
+            return p;
+    }
 }
 
 static enum err write_escape(struct buf *b, unsigned c)

@@ -6,7 +6,8 @@
  * with vectors. Skipping still checks everything: syntax, UTF-8, control characters, escapes, depth; so a document that was
  * walked to its end by any mixture of reads and skips is valid JSON. Strings stay escaped (a span between the quotes) until
  * json_unescape is asked. Duplicate keys are reported by json_next_key's caller where they matter, not here.
- * Errors stick: after the first, every call returns it and the cursor stays at the offending byte.
+ * Errors stick: after the first, every call returns it and the cursor stays at the offending byte. A caller that reads a value
+ * where none is due, or asks for the next key before it has read the last value, gets ERR_JSON too, and no endless loop.
  */
 #ifndef ENTENTE_BASE_JSON_H
 #define ENTENTE_BASE_JSON_H
@@ -51,7 +52,7 @@ enum err json_read_bool(struct json *j, bool *ret) MUST_CHECK;
 enum err json_read_null(struct json *j) MUST_CHECK;
 enum err json_read_number(struct json *j, struct span *ret_text) MUST_CHECK;
 enum err json_read_i64(struct json *j, int64_t *ret) MUST_CHECK;    /* exact integers only; 1.0 and 1e3 are integers too */
-enum err json_read_double(struct json *j, double *ret) MUST_CHECK;  /* never for money */
+enum err json_read_double(struct json *j, double *ret) MUST_CHECK;  /* finite, under 512 characters; never for money */
 enum err json_skip(struct json *j, struct span *ret_value) MUST_CHECK; /* any value; ret_value may be NULL, else its bytes */
 enum err json_finish(struct json *j) MUST_CHECK;                    /* only white space may follow */
 enum err json_check(struct span text) MUST_CHECK;                   /* is it one whole valid document? */

@@ -29,7 +29,8 @@ struct stat_histogram {
 };
 
 void stat_observe(struct stat_histogram *h, uint64_t first, uint64_t value);
-uint64_t stat_quantile(const struct stat_histogram *h, uint64_t first, double q); /* upper bound of its bucket; 0 when empty */
+uint64_t stat_quantile(const struct stat_histogram *h, uint64_t first, double q); /* upper bound of its bucket, for the
+                                                                        rest twice the last bound; 0 when empty */
 void stat_merge(struct stat_histogram *into, const struct stat_histogram *from);
 
 #endif
