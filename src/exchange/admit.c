@@ -69,10 +69,10 @@ enum exchange_step exchange_decode(struct exchange *x)
     return EXCHANGE_PLAN;
 }
 
-static enum exchange_step refuse_model(struct exchange *x, enum err e, const char *format)
+static enum exchange_step refuse_model(struct exchange *x, enum err e, const char *before, const char *after)
 {
     char message[256];
-    snprintf(message, sizeof message, format, SPAN_ARG(span_to(x->facts->model, 100)));
+    snprintf(message, sizeof message, "%s '%.*s'%s", before, SPAN_ARG(span_to(x->facts->model, 100)), after);
     exchange_complain(x, e, "model", message);
     return EXCHANGE_REFUSE;
 }
@@ -83,12 +83,12 @@ enum exchange_step exchange_plan(struct exchange *x)
     struct loop *l = x->owner->options.loop;
     x->model = catalog_model(c, x->facts->model);
     if (!x->model)
-        return refuse_model(x, ERR_UNKNOWN_MODEL, "the model '%.*s' is not configured; GET /v1/models lists those that are");
+        return refuse_model(x, ERR_UNKNOWN_MODEL, "there is no model", " here; GET /v1/models lists those that are");
     if (!key_may_ask(x->key, x->facts->model))
-        return refuse_model(x, ERR_FORBIDDEN, "this key may not ask for the model '%.*s'");
+        return refuse_model(x, ERR_FORBIDDEN, "this key may not ask for the model", "");
     struct plan_facts facts = {.api = x->api, .key = x->key, .now_ns = loop_now_ns(l), .random = loop_random(l)};
     if (plan_make(&x->arena, x->model, x->binding->health, &facts, &x->plan) != ERR_OK)
-        return refuse_model(x, ERR_NO_PROVIDER, "no provider of the model '%.*s' can answer this kind of request");
+        return refuse_model(x, ERR_NO_PROVIDER, "no provider of the model", " can answer this kind of request");
     x->attempts_max = c->retry.attempts_max < LIMIT_ATTEMPTS ? c->retry.attempts_max : LIMIT_ATTEMPTS;
     x->attempts_max = x->attempts_max ? x->attempts_max : 1;
     x->attempts = ARENA_ARRAY(&x->arena, struct attempt_note, x->attempts_max);
