@@ -122,7 +122,7 @@ def test_completions_and_embeddings_pass_and_are_metered():
         assert [r.target for r in p.requests] == ["/v1/completions", "/v1/embeddings"]
         a, b = g.records(2)
         assert (a["api"], a["finish"], b["api"]) == ("completions", "length", "embeddings")
-        assert b["usage"] == {"source": "reported", "input": 4, "request": 1}
+        assert b["usage"] == {"source": "reported", "input": 4, "output": 0, "request": 1}
 
 
 def test_azure_clients_and_azure_providers_are_understood():

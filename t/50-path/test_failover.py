@@ -133,7 +133,7 @@ def test_attempts_are_bounded():
 
 
 def test_outage_is_not_doubled_by_retries():
-    with Provider(answer(500, ERROR)) as p, Gateway({"one": p}, config="retry: {attempts: 3, backoff: 1ms, budget: 20%, floor: 1}\nejection: {failures: 1000000}\n") as g:
+    with Provider(answer(500, ERROR)) as p, Gateway({"one": p}, config="retry: {attempts: 3, backoff: 1ms, budget_percent: 20, budget_floor: 1}\nejection: {failures: 1000}\n") as g:
         for _ in range(100):
             g.ask()
         assert len(p.requests) <= 100 * 1.2 + 30, len(p.requests)

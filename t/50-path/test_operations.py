@@ -9,7 +9,7 @@ import threading
 import time
 
 import pytest
-from stories import SLOW, STREAM, Gateway, Provider, answer, chunk, events, sse, wait_for
+from stories import SLOW, Gateway, Provider, answer, chunk, events, sse, wait_for
 
 
 def test_wrong_missing_and_revoked_keys_get_401_in_openai_form():
@@ -29,7 +29,10 @@ def test_keys_are_accepted_where_each_sdk_puts_them():
 
 def test_key_limited_to_models_may_not_ask_others():
     limited = "keys:\n  - {name: story, secret: env:STORY_KEY, models: ['gpt-*']}\n"
-    with Provider(answer()) as p, Gateway({"one": p}, keys=False, config=limited) as g:
+    models = "models:\n  m: [{provider: one}]\n  gpt-9: [{provider: one}]\n"
+    with Provider(answer()) as p, Gateway({"one": p}, keys=False, models=models, config=limited) as g:
+        assert g.ask({"model": "gpt-9", "messages": []})[0] == 200 and p.requests[0].json()["model"] == "gpt-9"
+        assert [m["id"] for m in json.loads(g.request("GET", "/v1/models")[2])["data"]] == ["gpt-9"]
         status, _, data = g.ask()
         assert status == 403 and json.loads(data)["error"]["code"] == "forbidden"
 
@@ -181,7 +184,7 @@ def test_no_secret_and_no_prompt_in_logs_records_metrics_or_errors():
 
 
 def test_every_request_leaves_exactly_one_record():
-    with Provider(answer(), events(STREAM)) as p, Gateway({"one": p}, workers=2) as g:
+    with Provider(answer()) as p, Gateway({"one": p}, workers=2) as g:
         def ask(n):
             for _ in range(n):
                 g.ask()

@@ -136,6 +136,10 @@ class Provider:
         self.kill()
 
     def kill(self):
+        try:
+            self.listener.shutdown(socket.SHUT_RDWR)  # wakes accept; close alone would leave the port open
+        except OSError:
+            pass
         self.listener.close()
         with self.lock:
             for c in list(self.open):
