@@ -19,7 +19,7 @@
 
 #define TTL_LEAST_NS NS_PER_S
 #define TTL_MOST_NS (300 * NS_PER_S)
-#define TRY_MS 2000
+#define TRY_MS 1000 /* doubled by each further try */
 #define TRIES 3
 #define CHANNEL_AGE_NS (60 * NS_PER_S) /* then the system's resolver configuration is read again */
 
@@ -86,6 +86,10 @@ void resolve_cancel(struct resolve *r)
 }
 
 /* The real world. */
+
+static const char *chosen_servers; /* atomic */
+
+void resolve_use_servers(const char *servers) { __atomic_store_n(&chosen_servers, servers, __ATOMIC_RELEASE); }
 
 /*
  * Invariants:
@@ -156,6 +160,9 @@ static struct resolver *resolver_new(struct epoll_world *w)
         free(r);
         return NULL;
     }
+    const char *servers = __atomic_load_n(&chosen_servers, __ATOMIC_ACQUIRE);
+    if (servers)
+        (void)ares_set_servers_ports_csv(r->channel, servers);
     r->world = w;
     r->made_ns = loop_now_ns(w->loop);
     timer_init(&r->timeout, w->loop, on_timeout, r);

@@ -27,4 +27,8 @@ struct resolve {
 void resolve_start(struct resolve *r);
 void resolve_cancel(struct resolve *r); /* no on_done after; safe when done */
 
+/* Name servers to ask instead of the system's, "127.0.0.1:5300,192.0.2.1"; NULL: the system's. For the whole process and the
+ * real world; borrowed; loops that have asked a name already may stay with what they had. */
+void resolve_use_servers(const char *servers);
+
 #endif

@@ -516,20 +516,20 @@ TEST(a_refused_connection_says_so)
 
 /* Closing inside callbacks. */
 
-static struct sock *both[2];
+static struct sock *couple[2];
 static int both_events;
 
 static void close_both(struct sock *s, unsigned events)
 {
     both_events++;
-    sock_close(both[0]);
-    sock_close(both[1]);
-    both[0] = both[1] = NULL;
+    sock_close(couple[0]);
+    sock_close(couple[1]);
+    couple[0] = couple[1] = NULL;
 }
 
 static void accept_both(void *owner, struct sock *s)
 {
-    both[both[0] != NULL] = s;
+    couple[couple[0] != NULL] = s;
     s->on_ready = close_both;
 }
 
@@ -802,6 +802,99 @@ TEST(a_name_that_nobody_answers_for_is_an_error_or_can_be_given_up)
     turn_for(l, 20 * NS_PER_MS);
     EXPECT_EQ(resolved, before);
     loop_free(l); /* with a query still open inside c-ares */
+}
+
+/* A name server with a few answers: both.test has two addresses of each family, four.test one, silent.test is never answered. */
+
+static int dns_fd = -1;
+
+static size_t dns_answer(uint8_t *reply, size_t n, unsigned type, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++) {
+        uint8_t record[] = {0xc0, 12, 0, (uint8_t)type, 0, 1, 0, 0, 0, (uint8_t)(type == 1 ? 90 : 7), 0, (uint8_t)(type == 1 ? 4 : 16)};
+        uint8_t v6[16] = {0x20, 1, 0x0d, 0xb8, [15] = (uint8_t)(i + 1)}, v4[4] = {192, 0, 2, (uint8_t)(i + 1)};
+        memcpy(reply + n, record, sizeof record);
+        memcpy(reply + n + sizeof record, type == 1 ? v4 : v6, record[11]);
+        n += sizeof record + record[11];
+    }
+    reply[7] = (uint8_t)count;
+    return n;
+}
+
+static void *serve_names(void *argument)
+{
+    for (uint8_t packet[512];;) {
+        struct sockaddr_in from;
+        socklen_t from_bytes = sizeof from;
+        ssize_t n = recvfrom(dns_fd, packet, 300, 0, (struct sockaddr *)&from, &from_bytes);
+        if (n < 17)
+            return NULL; /* a short packet ends it */
+        size_t question = 12 + strlen((char *)packet + 12) + 5;
+        const char *name = (char *)packet + 13;
+        unsigned type = packet[question - 3];
+        size_t reply = question;
+        packet[2] = 0x81;
+        packet[3] = 0x80;
+        memset(packet + 6, 0, 6);
+        if (memcmp(name, "silent", 6) == 0)
+            continue;
+        if (memcmp(name, "both", 4) == 0)
+            reply = dns_answer(packet, question, type, 2);
+        else if (memcmp(name, "four", 4) == 0)
+            reply = dns_answer(packet, question, type, type == 1);
+        else
+            packet[3] = 0x83; /* no such name */
+        CHECK(sendto(dns_fd, packet, reply, 0, (struct sockaddr *)&from, from_bytes) == (ssize_t)reply);
+    }
+}
+
+static bool resolve_and_wait(struct loop *l, struct resolve *r)
+{
+    resolved = 0;
+    resolve_start(r);
+    for (int i = 0; i < 2000 && !resolved; i++)
+        turn_for(l, NS_PER_MS);
+    return resolved == 1;
+}
+
+TEST(names_are_asked_for_both_families_with_their_time_to_live)
+{
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t at_bytes = sizeof at;
+    char servers[64], out[64];
+    pthread_t thread;
+    dns_fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    CHECK(bind(dns_fd, (struct sockaddr *)&at, sizeof at) == 0 && getsockname(dns_fd, (struct sockaddr *)&at, &at_bytes) == 0);
+    CHECK(pthread_create(&thread, NULL, serve_names, NULL) == 0);
+    snprintf(servers, sizeof servers, "127.0.0.1:%u", ntohs(at.sin_port));
+    resolve_use_servers(servers);
+    struct loop *l = loop_new(io_epoll(), NULL);
+    struct resolve both = {.loop = l, .host = "both.test", .port = 443, .on_done = on_resolved};
+    EXPECT(resolve_and_wait(l, &both));
+    EXPECT_EQ(both.error, ERR_OK);
+    EXPECT_EQ(both.addresses, 4);
+    EXPECT_EQ(both.ttl_ns, 7 * NS_PER_S);
+    static const char *const order[] = {"[2001:db8::1]:443", "192.0.2.1:443", "[2001:db8::2]:443", "192.0.2.2:443"};
+    for (unsigned i = 0; i < both.addresses && i < 4; i++)
+        EXPECT_STR(sock_address_text(&both.address[i], out, sizeof out).p, order[i]);
+    struct resolve four = {.loop = l, .host = "four.test", .port = 80, .on_done = on_resolved};
+    EXPECT(resolve_and_wait(l, &four));
+    EXPECT(four.error == ERR_OK && four.addresses == 1 && four.ttl_ns == 90 * NS_PER_S);
+    struct resolve none = {.loop = l, .host = "none.test", .on_done = on_resolved};
+    EXPECT(resolve_and_wait(l, &none));
+    EXPECT_EQ(none.error, ERR_DNS);
+    struct resolve silent = {.loop = l, .host = "silent.test", .on_done = on_resolved};
+    resolve_start(&silent);
+    EXPECT(loop_timers(l) > 0); /* it will time out without any packet */
+    turn_for(l, 5 * NS_PER_MS);
+    resolve_cancel(&silent);
+    loop_free(l);
+    resolve_use_servers(NULL);
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    CHECK(sendto(fd, "end", 3, 0, (struct sockaddr *)&at, sizeof at) == 3);
+    pthread_join(thread, NULL);
+    close(fd);
+    close(dns_fd);
 }
 
 /* Files. */
