@@ -6,6 +6,7 @@ process has used. The gateway under test has core 0 alone; mock and load share c
 import glob
 import json
 import os
+import random
 import resource
 import select
 import shutil
@@ -31,10 +32,25 @@ class Rig:
         self.build = build
         self.dir = tempfile.mkdtemp(prefix="entente-bench-")
         os.chmod(self.dir, 0o755)
-        self.mock_port, self.plain_port, self.tls_port = 9311, 9312, 9313
+        self.mock_port, self.plain_port, self.tls_port = self.free_ports(3)
         self.running = []
         self.raise_files()
         self.make_certificate()
+
+    @staticmethod
+    def free_ports(count):
+        """Ports of our own, below those that connections leave from, so that two benchmarks never meet."""
+        found = []
+        for port in random.sample(range(11000, 29000), 200):
+            with socket.socket() as probe:
+                try:
+                    probe.bind(("127.0.0.1", port))
+                    found.append(port)
+                except OSError:
+                    continue
+            if len(found) == count:
+                return found
+        raise SystemExit("bench: no free ports between 11000 and 29000")
 
     @staticmethod
     def raise_files():
@@ -111,6 +127,8 @@ class Rig:
     def mock(self, *options):
         process = self.start(LOAD_CORE, [f"{self.bin}/mock_provider", "--port", str(self.mock_port), *options])
         self.wait_port(self.mock_port, process)
+        if process.poll() is not None:
+            raise SystemExit(f"bench: the mock provider ended: {open(process.errors).read().strip()}")
         return process
 
     def load_command(self, port, *options):
@@ -242,6 +260,7 @@ HAPROXY = """
 global
     nbthread 1
     maxconn 9000
+    tune.bufsize 32768
     ssl-default-bind-options ssl-min-ver TLSv1.2
     tune.ssl.cachesize 0
     stats timeout 600s
