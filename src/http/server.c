@@ -310,6 +310,7 @@ enum err stream_decode_body(struct stream *s, const char **ret_why)
         buf_fini(&plain);
         return e;
     }
+    buf_fini(&s->body);
     buf_move(&s->body, &plain);
     return ERR_OK;
 }
