@@ -40,6 +40,14 @@ bool openai_decimal_nano(struct span number, int64_t *ret); /* "0.00216775" is 2
 enum neutral_stop openai_stop(struct json_string word);
 const char *openai_stop_word(enum neutral_stop s);
 
+/* ---- the translating half: openai_request.c, openai_answer.c, openai_stream.c ---- */
+enum err openai_decode_request(struct arena *a, enum api api, struct span body, struct neutral_request *ret, struct complaint *why);
+enum err openai_encode_request(struct buf *out, const struct neutral_request *request, struct complaint *why);
+enum err openai_read_answer(struct arena *a, enum api api, struct span body, struct neutral_answer *ret);
+enum err openai_write_answer(struct buf *out, enum api api, const struct neutral_answer *answer);
+enum err openai_read_event(struct arena *a, enum api api, struct span data, struct neutral_reader *state, struct neutral_event_list *ret);
+enum err openai_write_event(struct buf *out, enum api api, const struct neutral_event *event, struct neutral_writer *state);
+
 /* ---- openai_error.c ---- */
 void openai_write_error(struct buf *out, const struct client_error *e);
 void openai_write_stream_error(struct buf *out, const struct client_error *e);

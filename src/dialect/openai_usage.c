@@ -185,11 +185,24 @@ static int64_t *find_count(struct report *r, struct json_string key)
     return NULL;
 }
 
+/* Searches have no key of OpenAI's own: the provider's word goes on to the client. */
+static enum err read_searches(struct json *j, struct json_string key, struct arena *a, struct report *r, struct neutral_extra **extra)
+{
+    struct json ahead = *j;
+    struct span value;
+    enum err e = json_skip(&ahead, &value);
+    if (!e && a && !span_eq(value, SPAN("null")))
+        neutral_extra_add(a, extra, json_unescape(a, key), value);
+    return read_count(j, &r->searches);
+}
+
 /* True when the key is one that the classes hold; its value is consumed then. */
-static bool read_usage_key(struct json *j, struct json_string key, struct report *r, enum err *ret_e)
+static bool read_usage_key(struct json *j, struct json_string key, struct arena *a, struct report *r, struct neutral_extra **extra, enum err *ret_e)
 {
     int64_t *count = find_count(r, key);
-    if (count)
+    if (count == &r->searches)
+        *ret_e = read_searches(j, key, a, r, extra);
+    else if (count)
         *ret_e = read_count(j, count);
     else if (KEY_IS(key, "prompt_tokens_details") || KEY_IS(key, "prompt_token_details") || KEY_IS(key, "input_tokens_details"))
         *ret_e = read_prompt_details(j, r);
@@ -280,7 +293,7 @@ enum err openai_read_usage(struct json *j, enum api api, struct arena *a, struct
     struct neutral_extra *extra = NULL;
     enum err e = json_enter_object(j);
     while (!e && json_next_key(j, &key))
-        if (!read_usage_key(j, key, &r, &e))
+        if (!read_usage_key(j, key, a, &r, &extra, &e))
             e = read_usage_rest(j, key, a, &r, &extra);
     if (e || j->error)
         return e ? e : j->error;

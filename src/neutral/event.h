@@ -113,6 +113,7 @@ struct neutral_event {
     struct neutral_event *next;
     enum neutral_event_kind kind;
     enum neutral_part_kind part_kind;
+    enum neutral_shape shape; /* of json and extra: what only its own dialect can say */
     int choice;
     unsigned part;
     union {
@@ -137,8 +138,8 @@ struct neutral_event {
             struct neutral_extra *extra;
         } usage;
         struct {
-            enum neutral_shape shape;
             struct neutral_extra *list;
+            bool beside; /* of a choice: beside its delta rather than in it */
         } extra;
         struct neutral_error failure;
     };

@@ -83,6 +83,7 @@ struct neutral_media {
     struct json_string data;
     struct json_string name; /* a document's file name or title */
     struct span detail;      /* images: "auto", "low", "high" */
+    bool bare;               /* chat of Mistral: a URL without the object around it */
 };
 
 /* Arguments come as JSON inside a string from some dialects, as an object from others. Whichever came is kept; the other is made on demand. */
@@ -150,7 +151,8 @@ struct neutral_part {
     struct neutral_signature signature;
     struct neutral_citation *citations;
     enum neutral_cache cache;
-    struct span raw_json;
+    bool beside;              /* chat: stood in a key beside content, not in it (refusal, audio, reasoning) */
+    struct span raw_json;     /* OTHER: the whole part. Else the dialect's inner object, when it holds keys that no field does */
     struct neutral_extra *extra;
 };
 
