@@ -32,7 +32,8 @@ struct io_backend {
     int64_t (*wall_us)(void *world);
     uint64_t (*seed)(void *world); /* of loop_random */
 
-    enum err (*listen)(struct loop *l, const struct sock_address *at, sock_accept_fn *fn, void *owner, struct listener **ret, const char **why);
+    enum err (*listen)(struct loop *l, const struct sock_address *at, sock_accept_fn *fn, void *owner, struct listener **ret,
+                       const char **why);
     void (*listener_set)(struct listener *ln, bool accepting);
     void (*listener_close)(struct listener *ln);
     struct sock_address (*listener_address)(const struct listener *ln);

@@ -368,7 +368,8 @@ enum err sim_listen(struct loop *l, const struct sock_address *at, sock_accept_f
     struct sim_loop *sl = loop_world(l);
     struct sim_listener *ln = calloc(1, sizeof *ln), **end = &sl->world->listeners;
     CHECK(ln);
-    *ln = (struct sim_listener){.base = {l, fn, owner}, .ready.what = SIM_READY_LISTENER, .world = sl->world, .address = *at, .accepting = true};
+    *ln = (struct sim_listener){
+        .base = {l, fn, owner}, .ready.what = SIM_READY_LISTENER, .world = sl->world, .address = *at, .accepting = true};
     if (at->u.in.family != AF_UNIX && at->u.in.port_be == 0)
         ln->address.u.in.port_be = htons(sl->world->next_port++);
     while (*end)
