@@ -232,7 +232,7 @@ static uint16_t provider_port(const struct provider *p)
     return (uint16_t)(a.u.bytes[2] << 8 | a.u.bytes[3]);
 }
 
-static unsigned provider_open_conns(const struct provider *p)
+static inline unsigned provider_open_conns(const struct provider *p)
 {
     unsigned n = 0;
     for (const struct provider_conn *c = p->conns; c; c = c->next)
@@ -288,7 +288,7 @@ static void rig_origin(struct rig *r, const struct origin_options *o)
     r->origin = client_origin(r->client, o);
 }
 
-static void rig_close(struct rig *r)
+static inline void rig_close(struct rig *r)
 {
     client_free(r->client);
     provider_close(&r->provider);
@@ -304,7 +304,7 @@ struct seen {
     char why[300];
     char peer[64];
     char *body;
-    size_t bytes, pieces;
+    size_t bytes, pieces, room;
     bool keep;                     /* the body; else only its length counts */
     bool reused;
     unsigned headers_n;
@@ -336,8 +336,11 @@ static void seen_body(void *owner, struct call *c, struct span piece)
     CHECK(s->heads == 1 && !s->ends && !s->fails && piece.n);
     s->pieces++;
     if (s->keep) {
-        s->body = realloc(s->body, s->bytes + piece.n + 1);
-        CHECK(s->body);
+        if (s->bytes + piece.n >= s->room) {
+            s->room = 2 * (s->bytes + piece.n);
+            s->body = realloc(s->body, s->room);
+            CHECK(s->body);
+        }
         memcpy(s->body + s->bytes, piece.p, piece.n);
         s->body[s->bytes + piece.n] = 0;
     }
@@ -423,7 +426,7 @@ static bool rig_run(struct rig *r, const struct seen *s)
     return seen_done(s);
 }
 
-static bool seen_get(struct seen *s, struct rig *r)
+static inline bool seen_get(struct seen *s, struct rig *r)
 {
     s->keep = true;
     seen_start(s, r, (struct call_options){.target = SPAN("/")});

@@ -98,7 +98,7 @@ static void conn_free(struct conn *n)
 {
     struct client *client = n->origin->client;
     if (n->h2)
-        h2_free(n);
+        client_h2_free(n);
     origin_unuse(n->origin);
     n->magic = 0;
     if (client->free_conns_n >= CLIENT_FREE_MAX) {
@@ -280,6 +280,7 @@ void origin_dial_succeeded(struct origin *o, struct conn *n, bool is_h2)
     o->speaks = is_h2 ? SPEAKS_H2 : SPEAKS_H1;
     if (is_h2) {
         h2_open(n);
+        serve_line(o); /* at once: a connection that breaks with its first bytes must have somebody to disappoint, or it is dialled for ever */
     } else {
         h1_open(n);
         give_conn(o, n, true);

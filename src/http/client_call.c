@@ -398,7 +398,8 @@ void call_resume(struct call *c)
     if (!c->paused || c->state == CALL_GONE)
         return;
     c->paused = false;
-    call_moved(c); /* the silence is counted from here */
+    c->progress_ns = loop_clock_ns(c->client->loop); /* the silence is counted from here, not from the start of a long turn */
+    set_timer(c);
     loop_defer(c->client->loop, &c->task);
 }
 

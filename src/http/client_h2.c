@@ -312,12 +312,8 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
         return 0;
     }
     unsigned at = (unsigned)buf_bytes(&head->bytes);
-    if (head->fields == LIMIT_HEADERS || buf_append(&head->bytes, span_of(name, name_n)) != ERR_OK || buf_append(&head->bytes, value_span) != ERR_OK) {
-        struct call *c = nghttp2_session_get_stream_user_data(session, frame->hd.stream_id);
-        if (c)
-            c->invalid = true;
-        return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
-    }
+    if (head->fields == LIMIT_HEADERS || buf_append(&head->bytes, span_of(name, name_n)) != ERR_OK || buf_append(&head->bytes, value_span) != ERR_OK)
+        return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE; /* resets the stream */
     head->field[head->fields++] = (struct field){at, (unsigned)name_n, at + (unsigned)name_n, (unsigned)value_n};
     return 0;
 }
@@ -405,6 +401,8 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *
             head_came(n, c);
         head_free(n->h2);
     }
+    if (frame->hd.type == NGHTTP2_RST_STREAM && c)
+        c->peer_reset = true;
     bool ends = (frame->hd.type == NGHTTP2_HEADERS || frame->hd.type == NGHTTP2_DATA) && (frame->hd.flags & NGHTTP2_FLAG_END_STREAM);
     if (ends && c && call_is_active(c) && c->head_seen)
         answer_ended(n, c);
@@ -413,19 +411,15 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *
 
 static int on_invalid_frame(nghttp2_session *session, const nghttp2_frame *frame, int error, void *user)
 {
-    struct conn *n = user;
-    struct call *c = frame->hd.stream_id ? nghttp2_session_get_stream_user_data(session, frame->hd.stream_id) : NULL;
-    if (c)
-        c->invalid = true;
-    else
-        n->h2->why = nghttp2_strerror(error);
+    if (frame->hd.stream_id == 0)
+        ((struct conn *)user)->h2->why = nghttp2_strerror(error);
     return 0;
 }
 
 static int on_error(nghttp2_session *session, int error, const char *message, size_t n, void *user)
 {
-    struct conn *conn = user;
-    conn->h2->why = nghttp2_strerror(error);
+    if (error == NGHTTP2_ERR_SETTINGS_EXPECTED)
+        ((struct conn *)user)->h2->why = "the provider does not speak HTTP/2 here";
     return 0;
 }
 
@@ -438,9 +432,11 @@ static int on_stream_close(nghttp2_session *session, int32_t id, uint32_t code, 
     if (!c)
         return 0;
     snprintf(why, sizeof why, "the provider reset the stream: %s", nghttp2_http2_strerror(code));
-    if (c->refused || (code == NGHTTP2_REFUSED_STREAM && !c->head_seen))
+    if (n->h2->why)
+        call_failed(n, c, ERR_PROVIDER_PROTOCOL, n->h2->why);
+    else if (c->refused || (code == NGHTTP2_REFUSED_STREAM && !c->head_seen))
         call_failed(n, c, ERR_REFUSED_STREAM, "the provider ended the connection before it looked at the request");
-    else if (c->invalid)
+    else if (!c->peer_reset)
         call_failed(n, c, ERR_PROVIDER_PROTOCOL, "the answer breaks the rules of HTTP/2 or its own Content-Length, or its head is too large");
     else
         call_failed(n, c, ERR_PROVIDER_RESET, why);
@@ -572,7 +568,7 @@ void h2_closed(struct conn *n)
     head_free(n->h2);
 }
 
-void h2_free(struct conn *n)
+void client_h2_free(struct conn *n)
 {
     CHECK(list_is_empty(&n->h2->calls));
     nghttp2_session_del(n->h2->session);

@@ -98,7 +98,7 @@ struct call {
     bool has_body : 1;           /* Content-Length is sent */
     bool refused : 1;            /* h2: the request never left */
     bool deferred : 1;           /* h2: its body waits for room in the connection's buffer */
-    bool invalid : 1;            /* h2: the peer broke the protocol on this stream */
+    bool peer_reset : 1;         /* h2: RST_STREAM came; a stream that closes without it and without its end was closed by us */
     int32_t stream_id;           /* h2 */
     unsigned fail_error;         /* CALL_FAILING */
     struct list link;            /* in waiting, in a connection's calls (h2), or in a free or dead list */
@@ -206,7 +206,7 @@ const char *h1_refuses_head(const struct call *c); /* what would break the reque
 /* ---- client_h2.c ---- */
 void h2_open(struct conn *n);                      /* a fresh connection; may end up dead */
 void h2_closed(struct conn *n);                    /* by conn_close */
-void h2_free(struct conn *n);                      /* the session; at reap */
+void client_h2_free(struct conn *n);                      /* the session; at reap */
 bool h2_has_room(const struct conn *n);
 bool h2_is_idle(const struct conn *n);
 void h2_send_call(struct conn *n, struct call *c);
