@@ -37,8 +37,6 @@ static void tell_address(struct reading *r, const struct node *n)
         port = span_from(port, (size_t)span_find(port, ':') + 1);
     if (port.n < n->text.n && span_to_u64(port, &number) && number > UINT16_MAX)
         config_error(r->errors, n, "the port %.20s is out of range: ports go up to 65535", port.p);
-    else if (span_starts(n->text, SPAN("localhost:")))
-        config_error(r->errors, n, "an address to listen on is a number, not a name: write 127.0.0.1:%s (or [::1]:%s)", port.p, port.p);
     else
         config_error(r->errors, n, "\"%.60s\" is no address to listen on: write e.g. 127.0.0.1:8080, 0.0.0.0:8080, [::]:8080 or unix:/run/entente.sock",
                      n->text.p);
@@ -146,11 +144,9 @@ static const struct section log_section = SECTION("log", log_fields);
 #define AT(member) .offset = offsetof(struct config_limits, member)
 static const struct field limit_fields[] = {
     {.name = "body", .type = "size", .standard = "32MiB", .doc = "one request's body; a larger one gets 413", .read = read_size, AT(body_bytes), .min = KIB, .max = 1024ull * MIB},
-    {.name = "head", .type = "size", .standard = "64KiB", .doc = "one request's head; a larger one gets 431", .read = read_size, AT(head_bytes), .min = 4 * KIB, .max = LIMIT_HEAD_BYTES},
     {.name = "memory", .type = "size", .standard = "512MiB", .doc = "the bodies of all requests of one worker together; beyond it 503", .read = read_size, AT(memory_bytes), .min = MIB, .max = 1024ull * 1024 * MIB},
     {.name = "connections", .type = "number", .standard = "20000", .doc = "clients connected to one worker at once; further ones get 503", .read = read_count, AT(connections), .min = 1, .max = 1000000},
     {.name = "requests", .type = "number", .standard = "10000", .doc = "requests under way in one worker at once; further ones get 503", .read = read_count, AT(requests), .min = 1, .max = 1000000},
-    {.name = "streams", .type = "number", .standard = "128", .doc = "streams that one HTTP/2 connection may have open at once", .read = read_count, AT(streams), .min = 1, .max = 1000},
 };
 #undef AT
 static const struct section limit_section = SECTION("limits", limit_fields);
@@ -160,12 +156,13 @@ static const struct section limit_section = SECTION("limits", limit_fields);
 static const struct field timeout_fields[] = {
     TIMEOUT("connect", connect_ns, "5s", "to a provider: looking up the name, connecting and TLS together"),
     TIMEOUT("first_byte", first_byte_ns, "5m", "of a provider: from the request's last byte to the answer's first; an answer that is not streamed is computed whole before it"),
-    TIMEOUT("idle", idle_ns, "2m", "of a provider: silence inside an answer"),
-    TIMEOUT("total", total_ns, "1h", "of a provider: one attempt as a whole"),
+    TIMEOUT("idle", idle_ns, "5m", "of a provider: silence inside an answer"),
+    TIMEOUT("total", total_ns, "1h", "from the request to the last byte of the answer, all attempts together"),
     TIMEOUT("head", head_ns, "10s", "of a client: from the first to the last byte of a request's head"),
     TIMEOUT("body", body_ns, "30s", "of a client: silence inside a request's body"),
     TIMEOUT("keep_alive", keep_alive_ns, "75s", "of a client: a connection without a request"),
     TIMEOUT("write", write_ns, "60s", "of a client: no progress in taking an answer"),
+    TIMEOUT("ping", ping_ns, "15s", "a stream that is silent for this long gets a comment, so that nothing on the way closes it"),
 };
 static const struct section timeout_section = SECTION("timeouts", timeout_fields);
 

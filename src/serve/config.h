@@ -27,16 +27,14 @@ struct config_log {
 
 struct config_limits {
     uint64_t body_bytes;          /* of one request */
-    uint64_t head_bytes;
     uint64_t memory_bytes;        /* for request bodies of all connections of one worker together */
     unsigned connections;         /* of clients, per worker */
     unsigned requests;            /* under way, per worker */
-    unsigned streams;             /* of one HTTP/2 connection */
 };
 
 struct config_timeouts {
     uint64_t connect_ns, first_byte_ns, idle_ns, total_ns;      /* provider side; the standard for each provider */
-    uint64_t head_ns, body_ns, keep_alive_ns, write_ns;         /* client side */
+    uint64_t head_ns, body_ns, keep_alive_ns, write_ns, ping_ns; /* client side */
 };
 
 struct config {

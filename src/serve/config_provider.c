@@ -225,7 +225,7 @@ static const struct field timeout_fields[] = {
     TIMEOUT("connect", connect_ns, "(timeouts.connect)", "looking up the name, connecting and TLS together"),
     TIMEOUT("first_byte", first_byte_ns, "(timeouts.first_byte)", "from the request's last byte to the answer's first"),
     TIMEOUT("idle", idle_ns, "(timeouts.idle)", "silence inside an answer"),
-    TIMEOUT("total", total_ns, "(timeouts.total)", "one attempt as a whole"),
+    TIMEOUT("total", total_ns, "(timeouts.total)", "from the request to the last byte of the answer, all attempts together"),
 };
 static const struct section timeout_section = SECTION("a provider's timeouts", timeout_fields);
 

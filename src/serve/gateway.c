@@ -151,7 +151,7 @@ static struct worker_options worker_options(const struct gateway *g)
             .requests_max = c->limits.requests,
             .answer_max = 64u * MIB,
             .memory_max = (size_t)c->limits.memory_bytes * g->threads_n,
-            .ping_ns = 15 * NS_PER_S,
+            .ping_ns = c->timeouts.ping_ns,
         },
         .catalog = c->catalog,
         .usage_log = g->usage_log,
