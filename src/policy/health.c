@@ -24,7 +24,6 @@
 #define WINDOW_SLOTS 10u                     /* of one second each, of the retry budget */
 
 struct seen {
-    const struct seen *seen_before;  /* only while health_new copies */
     unsigned model;                  /* index in the catalog */
     unsigned under_way;
     unsigned stale;                  /* of those under way: begun before the last ejection */
@@ -37,6 +36,10 @@ struct seen {
     uint64_t rests_until_ns;
 };
 
+struct members { /* of one model */
+    unsigned first, n; /* in health->members */
+};
+
 struct slot {
     uint64_t second;
     unsigned requests, retries;
@@ -47,7 +50,8 @@ struct health {
     struct ejection_policy ejection;
     struct seen *seen;               /* by deployment index */
     unsigned seen_n;
-    unsigned *model_size;            /* deployments of each model, by its index */
+    struct members *models;          /* by model index */
+    unsigned *members;               /* deployment indexes, those of one model together */
     struct slot window[WINDOW_SLOTS];
 };
 
@@ -112,11 +116,16 @@ struct health *health_new(const struct catalog *c, const struct health *before, 
     h->ejection = c->ejection;
     h->seen_n = c->deployments_n;
     h->seen = zalloc_array(c->deployments_n, sizeof *h->seen);
-    h->model_size = zalloc_array(c->models_n, sizeof *h->model_size);
-    for (unsigned m = 0; m < c->models_n; m++) {
-        h->model_size[m] = c->models[m].deployments_n;
-        for (unsigned i = 0; i < c->models[m].deployments_n; i++)
-            seen_of(h, c->models[m].deployments[i])->model = m;
+    h->models = zalloc_array(c->models_n, sizeof *h->models);
+    h->members = zalloc_array(c->deployments_n, sizeof *h->members);
+    for (unsigned m = 0, at = 0; m < c->models_n; m++) {
+        h->models[m] = (struct members){at, c->models[m].deployments_n};
+        for (unsigned i = 0; i < c->models[m].deployments_n; i++) {
+            const struct deployment *d = c->models[m].deployments[i];
+            CHECK(at < h->seen_n); /* a deployment is one model's */
+            seen_of(h, d)->model = m;
+            h->members[at++] = d->index;
+        }
     }
     if (before && c_before)
         carry_over(h, c, before, c_before);
@@ -128,7 +137,8 @@ void health_free(struct health *h)
     if (!h)
         return;
     free(h->seen);
-    free(h->model_size);
+    free(h->models);
+    free(h->members);
     free(h);
 }
 
@@ -209,11 +219,12 @@ uint64_t health_back_at_ns(const struct health *h, const struct deployment *d)
 
 static bool may_eject_one_more(const struct health *h, const struct seen *s, uint64_t now_ns)
 {
-    unsigned size = h->model_size[s->model], out = 0, most = (unsigned)((uint64_t)size * h->ejection.ejected_percent_max / 100);
-    if (most == 0 && size >= 2 && h->ejection.ejected_percent_max > 0)
+    const struct members *of = &h->models[s->model];
+    unsigned out = 0, most = (unsigned)((uint64_t)of->n * h->ejection.ejected_percent_max / 100);
+    if (most == 0 && of->n >= 2 && h->ejection.ejected_percent_max > 0)
         most = 1;
-    for (unsigned i = 0; i < h->seen_n; i++)
-        out += h->seen[i].model == s->model && is_out(&h->seen[i], now_ns);
+    for (unsigned i = 0; i < of->n; i++)
+        out += is_out(&h->seen[h->members[of->first + i]], now_ns);
     return out < most;
 }
 

@@ -99,7 +99,7 @@ bool check_scalar(struct reading *r, const struct field *f, const struct node *n
 {
     if (n->kind == NODE_SCALAR)
         return true;
-    config_error(r->errors, n, "\"%s\" must be %s, not a %s", f->name, f->type, n->kind == NODE_MAP ? "map" : "list");
+    config_error(r->errors, n, "\"%s\" takes a single value (%s), not a %s", f->name, f->type, n->kind == NODE_MAP ? "map" : "list");
     return false;
 }
 
@@ -114,17 +114,31 @@ void read_bool(struct reading *r, const struct field *f, const struct node *n, v
         *(bool *)value_of(f, into) = yes;
 }
 
-static bool check_range(struct reading *r, const struct field *f, const struct node *n, uint64_t value, uint64_t unit, const char *unit_name)
+struct unit {
+    const char *name;
+    uint64_t size;
+};
+static const struct unit no_units[] = {{"", 1}, {NULL, 0}};
+static const struct unit size_units[] = {{"GiB", 1ull << 30}, {"MiB", 1ull << 20}, {"KiB", 1ull << 10}, {"B", 1}, {NULL, 0}};
+static const struct unit duration_units[] = {{"h", 3600 * NS_PER_S}, {"m", 60 * NS_PER_S}, {"s", NS_PER_S}, {"ms", NS_PER_MS}, {"ns", 1}, {NULL, 0}};
+
+/* In the largest unit that needs no fraction. */
+static const char *in_units(uint64_t value, const struct unit *units, char out[32])
 {
-    if (value >= f->min && (f->max == 0 || value <= f->max))
-        return true;
-    if (f->max)
-        config_error(r->errors, n, "\"%s\" must lie between %llu%s and %llu%s, and is \"%.*s\"", f->name, (unsigned long long)(f->min / unit), unit_name,
-                     (unsigned long long)(f->max / unit), unit_name, SHOWN_BYTES, n->text.p);
-    else
-        config_error(r->errors, n, "\"%s\" must be at least %llu%s, and is \"%.*s\"", f->name, (unsigned long long)(f->min / unit), unit_name,
+    while (units[1].name && (value == 0 || value % units->size))
+        units++;
+    snprintf(out, 32, "%llu%s", (unsigned long long)(value / units->size), units->name);
+    return out;
+}
+
+static bool check_range(struct reading *r, const struct field *f, const struct node *n, uint64_t value, const struct unit *units)
+{
+    char min[32], max[32];
+    bool fits = value >= f->min && value <= f->max;
+    if (!fits)
+        config_error(r->errors, n, "\"%s\" must lie between %s and %s, and is \"%.*s\"", f->name, in_units(f->min, units, min), in_units(f->max, units, max),
                      SHOWN_BYTES, n->text.p);
-    return false;
+    return fits;
 }
 
 void read_count(struct reading *r, const struct field *f, const struct node *n, void *into)
@@ -136,21 +150,20 @@ void read_count(struct reading *r, const struct field *f, const struct node *n, 
     if (!span_to_u64(n->text, &value))
         config_error(r->errors, n, "\"%s\" must be a number from %llu to %llu, not \"%.*s\"", f->name, (unsigned long long)f->min,
                      (unsigned long long)f->max, SHOWN_BYTES, n->text.p);
-    else if (check_range(r, f, n, value, 1, ""))
+    else if (check_range(r, f, n, value, no_units))
         *(unsigned *)value_of(f, into) = (unsigned)value;
 }
 
 static bool parse_size(struct span text, uint64_t *ret)
 {
-    static const struct { const char *unit; uint64_t bytes; } units[] = {{"", 1}, {"B", 1}, {"KiB", 1ull << 10}, {"MiB", 1ull << 20}, {"GiB", 1ull << 30}};
     uint64_t number;
     size_t digits = 0;
     while (digits < text.n && text.p[digits] >= '0' && text.p[digits] <= '9')
         digits++;
-    struct span unit = span_trim(span_from(text, digits));
-    for (size_t i = 0; i < COUNT_OF(units); i++)
-        if (span_eq(digits == text.n ? SPAN("") : unit, span_str(units[i].unit)))
-            return span_to_u64(span_to(text, digits), &number) && !__builtin_mul_overflow(number, units[i].bytes, ret);
+    struct span unit = digits < text.n ? span_trim(span_from(text, digits)) : SPAN("B");
+    for (size_t i = 0; size_units[i].name; i++)
+        if (span_eq(unit, span_str(size_units[i].name)))
+            return span_to_u64(span_to(text, digits), &number) && !__builtin_mul_overflow(number, size_units[i].size, ret);
     return false;
 }
 
@@ -161,7 +174,7 @@ void read_size(struct reading *r, const struct field *f, const struct node *n, v
         return;
     if (!parse_size(n->text, &bytes))
         config_error(r->errors, n, "\"%s\" must be a size such as %s (B, KiB, MiB, GiB), not \"%.*s\"", f->name, f->standard, SHOWN_BYTES, n->text.p);
-    else if (check_range(r, f, n, bytes, KIB, " KiB"))
+    else if (check_range(r, f, n, bytes, size_units))
         *(uint64_t *)value_of(f, into) = bytes;
 }
 
@@ -172,7 +185,7 @@ void read_duration(struct reading *r, const struct field *f, const struct node *
         return;
     if (clock_parse_duration(n->text, &ns) != ERR_OK)
         config_error(r->errors, n, "\"%s\" must be a duration such as 250ms, 30s, 5m or 1h, not \"%.*s\"", f->name, SHOWN_BYTES, n->text.p);
-    else if (check_range(r, f, n, ns, NS_PER_MS, "ms"))
+    else if (check_range(r, f, n, ns, duration_units))
         *(uint64_t *)value_of(f, into) = ns;
 }
 

@@ -35,7 +35,7 @@ static void drop_controls(char *text)
             *text = '?';
 }
 
-static void add_error(struct config_errors *e, unsigned line, unsigned column, const char *format, va_list args)
+PRINTF_LIKE(4, 0) static void add_error(struct config_errors *e, unsigned line, unsigned column, const char *format, va_list args)
 {
     char message[1024];
     if (!e->list)
@@ -329,7 +329,7 @@ static void refuse_duplicates(struct reader *r, struct node *map)
             first = i;
             continue;
         }
-        if (r->errors->left_out < LIMIT_CONFIG_ERRORS)
+        if (r->errors->left_out < LIMIT_CONFIG_ERRORS) /* dropping takes a walk; a file with so many mistakes is refused anyway */
             drop_item(map, sorted[i]);
         config_error(r->errors, sorted[i]->key, "\"%s\" stands here twice; it is already in line %u", sorted[i]->key->text.p, sorted[first]->key->line);
     }
