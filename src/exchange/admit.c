@@ -65,6 +65,7 @@ enum exchange_step exchange_decode(struct exchange *x)
         exchange_complain(x, e, why.param, why.message[0] ? why.message : NULL);
         return EXCHANGE_REFUSE;
     }
+    facts->model = arena_dup(&x->arena, facts->model); /* the body may move or go before the record is made */
     x->facts = facts;
     return EXCHANGE_PLAN;
 }

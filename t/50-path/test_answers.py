@@ -51,7 +51,9 @@ def test_stream_arrives_whole_and_in_order():
         status, headers, seen = g.stream()
         assert status == 200 and headers["content-type"].startswith("text/event-stream")
         assert text_of(seen) == "Hello there friend" and seen[-1] == "[DONE]"
-        assert g.records(1)[0]["usage"] == {"source": "reported", "input": 9, "output": 3, "request": 1}
+        record = g.records(1)[0]
+        assert record["usage"] == {"source": "reported", "input": 9, "output": 3, "request": 1}
+        assert (record["model"], record["finish"], record["model_served"]) == ("m", "stop", "served-1")
 
 
 def test_usage_is_asked_of_the_provider_and_hidden_from_a_client_that_did_not_ask():
