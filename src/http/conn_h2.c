@@ -583,6 +583,8 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *
             body_complete(s);
         break;
     case NGHTTP2_DATA:
+        if (frame->hd.length && frame->hd.length == frame->data.padlen && !ends)
+            count_idle(c); /* nothing but padding */
         if (s && ends)
             body_complete(s);
         break;
