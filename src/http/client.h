@@ -10,6 +10,16 @@
  * A kept-alive HTTP/1 connection that the provider closes before a byte of the answer came is retried once on a fresh one when
  * nothing of the answer was seen and the bytes could be sent again (they are borrowed); a second loss is ERR_PROVIDER_RESET.
  * A connection is never reused after doubt: bytes after the answer, a framing error, a cancelled HTTP/1 call close it.
+ *
+ * What else an owner can rely on:
+ * - Heads and pieces are borrowed for the callback. Headers are as received: Content-Encoding and Content-Length describe the coded
+ *   body, not what on_body shows.
+ * - Between call_pause and call_resume there is no on_body. on_end or on_fail may come while paused, when nothing is left to show or
+ *   the connection is lost; a pause is no protection from either.
+ * - The answer may end before the request was sent (413 and the like): on_end comes, the rest of the body is not sent.
+ * - After on_end, on_fail or call_cancel the call is gone; call_times, call_bytes_sent and call_peer may still be asked inside on_end
+ *   and on_fail.
+ * - A call in line for a connection has no deadline of its own but total_timeout_ns; its dial has connect_timeout_ns.
  */
 #ifndef ENTENTE_HTTP_CLIENT_H
 #define ENTENTE_HTTP_CLIENT_H
@@ -47,7 +57,7 @@ struct client_stats {
 };
 
 struct client *client_new(struct loop *l);
-void client_free(struct client *c); /* cancels what is left without callbacks */
+void client_free(struct client *c); /* cancels what is left without callbacks; never from inside one */
 struct origin *client_origin(struct client *c, const struct origin_options *o); /* options are copied */
 void origin_retire(struct origin *o);  /* no new calls; freed when the last one ends (reload) */
 void client_close_idle(struct client *c); /* on drain */
@@ -75,7 +85,8 @@ struct call_options {
     const struct iovec *body;    /* slices, sent in order with the head in one system call where possible */
     unsigned body_n;
     uint64_t first_byte_timeout_ns; /* from sent to the head of the answer; 0: none */
-    uint64_t idle_timeout_ns;       /* silence between pieces; not counted while paused; 0: none */
+    uint64_t idle_timeout_ns;       /* silence between pieces; not counted while paused; 0: none. Also while the request is being sent: a
+                                     * provider that stops reading it is ERR_FIRST_BYTE_TIMEOUT (with 0 the first-byte timeout counts) */
     uint64_t total_timeout_ns;      /* 0: none */
     const struct call_handler *handler;
     void *owner;
@@ -88,7 +99,7 @@ void call_cancel(struct call *c);  /* no callback after; h1: connection closed, 
 void call_body_sent_release(struct call *c); /* the owner is about to free the body: CHECKs that it was wholly sent and that no retry needs it */
 bool call_body_is_done(const struct call *c);    /* would call_body_sent_release be right now? */
 const struct call_times *call_times(const struct call *c);
-struct span call_peer(const struct call *c, char *out, size_t out_bytes); /* "127.0.0.1:443" */
+struct span call_peer(const struct call *c, char *out, size_t out_bytes); /* "127.0.0.1:443"; empty without a connection */
 uint64_t call_bytes_sent(const struct call *c); /* body bytes handed to the kernel */
 
 #endif

@@ -4,6 +4,9 @@
  */
 #include "unit.h"
 
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
 #include <zlib.h>
 #include <zstd.h>
 
@@ -805,6 +808,82 @@ TEST(the_second_address_is_tried_when_the_first_refuses)
     EXPECT_EQ(stat_read(&client_stats(r.client)->resolves_total), 2); /* the name was asked once more before giving up */
     seen_free(&s);
     seen_free(&gone);
+    provider_close(&six);
+    rig_close(&r);
+}
+
+/* A listener whose queue is full: the kernel then answers no SYN, as a host that drops packets. */
+struct black_hole {
+    int listener, fill[4];
+    uint16_t port;
+};
+
+static bool black_hole_open(struct black_hole *b)
+{
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t bytes = sizeof at;
+    b->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (bind(b->listener, (struct sockaddr *)&at, sizeof at) != 0 || listen(b->listener, 0) != 0)
+        return false;
+    CHECK(getsockname(b->listener, (struct sockaddr *)&at, &bytes) == 0);
+    b->port = ntohs(at.sin_port);
+    for (size_t i = 0; i < COUNT_OF(b->fill); i++) {
+        b->fill[i] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+        (void)!connect(b->fill[i], (struct sockaddr *)&at, sizeof at);
+    }
+    usleep(20000);
+    return true;
+}
+
+static void black_hole_close(struct black_hole *b)
+{
+    for (size_t i = 0; i < COUNT_OF(b->fill); i++)
+        close(b->fill[i]);
+    close(b->listener);
+}
+
+TEST(an_address_that_does_not_answer_ends_by_the_connect_timeout)
+{
+    struct black_hole hole;
+    struct rig r;
+    rig_open(&r, &(struct script){HELLO}, 1);
+    REQUIRE(black_hole_open(&hole));
+    struct origin_options o = {.host = "127.0.0.1", .port = hole.port, .connect_timeout_ns = 80 * MS};
+    uint64_t start_ns = loop_clock_ns(r.loop);
+    struct seen s = call_to(&r, o);
+    uint64_t took_ns = loop_clock_ns(r.loop) - start_ns;
+    expect_failure(&s, ERR_CONNECT_TIMEOUT, "connecting to 127.0.0.1:");
+    EXPECT(took_ns >= 80 * MS && took_ns < 400 * MS);
+    black_hole_close(&hole);
+    rig_close(&r);
+}
+
+TEST(an_address_that_does_not_answer_delays_the_next_by_a_quarter_second_only)
+{
+    struct black_hole hole;
+    struct rig r;
+    struct provider six = {.script = &(struct script){HELLO}, .scripts = 1};
+    char text[32];
+    struct sock_address at;
+    const char *why;
+    rig_open(&r, &(struct script){HELLO}, 1);
+    REQUIRE(black_hole_open(&hole));
+    snprintf(text, sizeof text, "[::1]:%u", hole.port);
+    six.loop = r.loop;
+    if (sock_address_parse(span_str(text), &at) != ERR_OK || sock_listen(r.loop, &at, provider_accept, &six, &six.listener, &why) != ERR_OK) {
+        black_hole_close(&hole);
+        rig_close(&r);
+        SKIP("no IPv6 here");
+    }
+    struct origin_options o = {.host = "localhost", .port = hole.port};
+    uint64_t start_ns = loop_clock_ns(r.loop);
+    struct seen s = call_to(&r, o);
+    uint64_t took_ns = loop_clock_ns(r.loop) - start_ns;
+    expect_hello(&s);
+    EXPECT(strncmp(s.peer, "[::1]:", 6) == 0);
+    EXPECT(took_ns >= 240 * MS && took_ns < 600 * MS);
+    seen_free(&s);
+    black_hole_close(&hole);
     provider_close(&six);
     rig_close(&r);
 }
