@@ -163,6 +163,14 @@ static void forbid_all(struct candidate *all, unsigned n)
         place(&all[i], REMOVED, 0, "this key may not ask for this model");
 }
 
+/* A catch-all's own name says nothing about what was asked, so without the asked name there is nothing to match. */
+static bool may_ask(const struct plan_facts *f, const struct model *m)
+{
+    if (f->asked.n)
+        return key_may_ask(f->key, f->asked);
+    return span_eq(m->name, MODEL_CATCH_ALL) || key_may_ask(f->key, m->name);
+}
+
 enum err plan_make(struct arena *a, const struct model *m, const struct health *h, const struct plan_facts *f, struct plan *ret)
 {
     struct candidate all[LIMIT_DEPLOYMENTS];
@@ -173,8 +181,8 @@ enum err plan_make(struct arena *a, const struct model *m, const struct health *
         all[i] = (struct candidate){.entry.deployment = m->deployments[i]};
         classify(&all[i], m, h, f, &random);
     }
-    bool may_ask = key_may_ask(f->key, f->asked.n ? f->asked : m->name);
-    if (!may_ask)
+    bool allowed = may_ask(f, m);
+    if (!allowed)
         forbid_all(all, n);
     order_first_class(all, n, m, h, f, &random);
     sort(all, n);
@@ -184,7 +192,7 @@ enum err plan_make(struct arena *a, const struct model *m, const struct health *
         ret->entries[i] = all[i].entry;
         ret->usable_n += !all[i].entry.removed;
     }
-    if (!may_ask)
+    if (!allowed)
         return ERR_FORBIDDEN;
     return ret->usable_n ? ERR_OK : ERR_NO_PROVIDER;
 }

@@ -11,7 +11,8 @@
 struct plan_facts {
     enum api api;
     const struct key *key;  /* NULL: may ask for everything */
-    struct span asked;      /* the name the client asked for, which a catch-all's own name is not; empty: the model's name */
+    struct span asked;      /* the name the client asked for; empty: the model's, and then a catch-all is not held against the key's
+                               patterns (who asked key_may_ask before may leave it empty) */
     uint64_t now_ns;
     uint64_t random;
 };

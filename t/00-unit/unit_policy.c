@@ -361,6 +361,10 @@ TEST(a_key_that_may_not_ask_gets_no_deployment)
     EXPECT_STR(plan.entries[1].why, "this key may not ask for this model");
     EXPECT(plan_next(&plan, NULL, true) == NULL);
     facts_plan(&b, (struct plan_facts){.api = API_OPENAI_CHAT, .key = &key, .asked = SPAN("other-1")}, ERR_OK);
+    b.model->name = SPAN("*");
+    facts_plan(&b, (struct plan_facts){.api = API_OPENAI_CHAT, .key = &key, .asked = SPAN("other-1")}, ERR_OK);
+    facts_plan(&b, (struct plan_facts){.api = API_OPENAI_CHAT, .key = &key, .asked = SPAN("m")}, ERR_FORBIDDEN);
+    facts_plan(&b, (struct plan_facts){.api = API_OPENAI_CHAT, .key = &key}, ERR_OK);
     bench_fini(&b);
 }
 
