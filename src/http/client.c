@@ -21,9 +21,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define CONNECTIONS_MAX 1024u
+#define CONNECTIONS_MAX 10000u
 #define WAITING_MAX 1024u
-#define IDLE_MAX 256u
+#define IDLE_MAX 1024u
 #define IDLE_TIMEOUT_NS (55 * NS_PER_S)
 #define CONNECT_TIMEOUT_NS (5 * NS_PER_S)
 #define H2_STREAMS_GUESS 100u /* RFC 9113 advises no less; until SETTINGS tell */

@@ -45,9 +45,9 @@ struct origin_options {
     const char *proxy_host;        /* HTTPS_PROXY: CONNECT for tls, absolute-form for plain; NULL: direct */
     uint16_t proxy_port;
     const char *proxy_authorization; /* value of Proxy-Authorization, or NULL */
-    unsigned connections_max;      /* h1: at once; further calls wait in line. Default 1024 */
+    unsigned connections_max;      /* h1: at once; further calls wait in line. Default 10000 */
     unsigned waiting_max;          /* calls in line before ERR_OVERLOADED. Default 1024 */
-    unsigned idle_max;             /* kept alive; default 256 */
+    unsigned idle_max;             /* kept alive; default 1024 */
     uint64_t idle_timeout_ns;      /* default 55 s, under the minute that many clouds use */
     uint64_t connect_timeout_ns;   /* resolve + connect + TLS; default 5 s */
 };

@@ -220,7 +220,8 @@ static void read_headers(struct reading *r, const struct field *f, const struct 
 /* ---- the tables ---- */
 
 #define TIMEOUT(field, member, text, words) \
-    {.name = field, .type = "duration", .standard = text, .doc = words, .read = read_duration, .offset = offsetof(struct provider_timeouts, member), .min = NS_PER_MS, .max = 86400 * NS_PER_S}
+    {.name = field, .type = "duration", .standard = text, .doc = words, \
+     .read = read_duration, .offset = offsetof(struct provider_timeouts, member), .min = NS_PER_MS, .max = 86400 * NS_PER_S}
 static const struct field timeout_fields[] = {
     TIMEOUT("connect", connect_ns, "(timeouts.connect)", "looking up the name, connecting and TLS together"),
     TIMEOUT("first_byte", first_byte_ns, "(timeouts.first_byte)", "from the request's last byte to the answer's first"),
@@ -231,9 +232,15 @@ static const struct section timeout_section = SECTION("a provider's timeouts", t
 
 #define AT(member) .offset = offsetof(struct provider_tls, member)
 static const struct field tls_fields[] = {
-    {.name = "ca", .type = "path", .standard = "(the system's)", .doc = "certificates, PEM, that may sign the provider's", .read = read_path, AT(ca)},
-    {.name = "insecure", .type = "true or false", .standard = "false", .doc = "accept any certificate: for tests only", .read = read_bool, AT(insecure)},
-    {.name = "cert", .type = "path", .standard = "", .doc = "our certificate, PEM, where the provider asks for one", .read = read_path, AT(cert)},
+    {.name = "ca", .type = "path", .standard = "(the system's)",
+     .doc = "certificates, PEM, that may sign the provider's",
+     .read = read_path, AT(ca)},
+    {.name = "insecure", .type = "true or false", .standard = "false",
+     .doc = "accept any certificate: for tests only",
+     .read = read_bool, AT(insecure)},
+    {.name = "cert", .type = "path", .standard = "",
+     .doc = "our certificate, PEM, where the provider asks for one",
+     .read = read_path, AT(cert)},
     {.name = "key", .type = "path", .standard = "", .doc = "the private key of `cert`", .read = read_path, AT(key)},
 };
 #undef AT
@@ -243,18 +250,38 @@ static const char *const http_words[] = {[ORIGIN_AUTO] = "auto", [ORIGIN_H1] = "
 
 #define AT(member) .offset = offsetof(struct provider_draft, member)
 static const struct field provider_fields[] = {
-    {.name = "dialect", .type = "a name", .standard = REQUIRED, .doc = "how the provider speaks: openai or azure-openai", .read = read_dialect},
+    {.name = "dialect", .type = "a name", .standard = REQUIRED,
+     .doc = "how the provider speaks: openai or azure-openai",
+     .read = read_dialect},
     {.name = "url", .type = "URL", .standard = REQUIRED, .doc = "where the provider is, e.g. https://api.openai.com/v1", .read = read_url},
-    {.name = "credential", .type = "env:NAME or file:PATH", .standard = "", .doc = "the secret that the provider asks for", .read = read_secret, AT(credential)},
+    {.name = "credential", .type = "env:NAME or file:PATH", .standard = "",
+     .doc = "the secret that the provider asks for",
+     .read = read_secret, AT(credential)},
     {.name = "region", .type = "text", .standard = "", .doc = "where the provider computes", .read = read_text, AT(region)},
-    {.name = "api_version", .type = "text", .standard = "", .doc = "of azure-openai: the dated version; without it the /openai/v1 paths", .read = read_text, AT(api_version)},
-    {.name = "http", .type = "auto, 1 or 2", .standard = "auto", .doc = "the version of HTTP; auto: 2 where TLS offers it, else 1.1", .read = read_word, AT(http), .words = http_words},
-    {.name = "ask_usage", .type = "true or false", .standard = "true", .doc = "ask streams for their usage; false where that is refused", .read = read_bool, AT(ask_usage)},
-    {.name = "headers", .type = "map", .standard = "", .doc = "headers for each request; a value may be env:NAME or file:PATH", .read = read_headers},
-    {.name = "timeouts", .type = "section", .standard = "", .doc = "where this provider differs from `timeouts`", .read = read_inner, AT(timeouts), .section = &timeout_section, .shape = SHAPE_SECTION},
-    {.name = "tls", .type = "section", .standard = "(not said)", .doc = "of an https URL: certificates", .read = read_tls, .section = &tls_section, .shape = SHAPE_SECTION},
-    {.name = "proxy", .type = "URL, env:NAME, file:PATH or none", .standard = "(by HTTPS_PROXY, NO_PROXY)", .doc = "the HTTP proxy on the way", .read = read_proxy},
-    {.name = "connections", .type = "number", .standard = "1024", .doc = "at once, per worker; of HTTP/1.1 each carries one request", .read = read_count, AT(connections), .min = 1, .max = 65535},
+    {.name = "api_version", .type = "text", .standard = "",
+     .doc = "of azure-openai: the dated version; without it the /openai/v1 paths",
+     .read = read_text, AT(api_version)},
+    {.name = "http", .type = "auto, 1 or 2", .standard = "auto",
+     .doc = "the version of HTTP; auto: 2 where TLS offers it, else 1.1",
+     .read = read_word, AT(http), .words = http_words},
+    {.name = "ask_usage", .type = "true or false", .standard = "true",
+     .doc = "ask streams for their usage; false where that is refused",
+     .read = read_bool, AT(ask_usage)},
+    {.name = "headers", .type = "map", .standard = "",
+     .doc = "headers for each request; a value may be env:NAME or file:PATH",
+     .read = read_headers},
+    {.name = "timeouts", .type = "section", .standard = "",
+     .doc = "where this provider differs from `timeouts`",
+     .read = read_inner, AT(timeouts), .section = &timeout_section, .shape = SHAPE_SECTION},
+    {.name = "tls", .type = "section", .standard = "(not said)",
+     .doc = "of an https URL: certificates",
+     .read = read_tls, .section = &tls_section, .shape = SHAPE_SECTION},
+    {.name = "proxy", .type = "URL, env:NAME, file:PATH or none", .standard = "(by HTTPS_PROXY, NO_PROXY)",
+     .doc = "the HTTP proxy on the way",
+     .read = read_proxy},
+    {.name = "connections", .type = "number", .standard = "10000",
+     .doc = "at once, per worker; of HTTP/1.1 each carries one request",
+     .read = read_count, AT(connections), .min = 1, .max = 65535},
 };
 #undef AT
 const struct section provider_section = SECTION("a provider", provider_fields);
