@@ -112,7 +112,7 @@ struct provider_error {
     enum provider_error_class class;
     int status;
     int64_t retry_after_ms; /* -1: unsaid */
-    struct span message;    /* escaped JSON text or plain text, bounded; borrows the body */
+    struct span message;    /* escaped JSON text, bounded; borrows the body. Empty of bodies that are not JSON */
     struct span code;       /* the provider's own code or type, borrows the body */
     enum neutral_said should_retry; /* x-should-retry; NO: not here, whatever the class */
 };

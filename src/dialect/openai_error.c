@@ -204,12 +204,12 @@ static enum provider_error_class classify(int status, const struct told *t)
     return class != PROVIDER_ERROR_NONE ? class : by_status(status);
 }
 
-/* "1.5" seconds are 1500 ms. */
+/* "1.5" seconds are 1500 ms. text is decimal. */
 static int64_t seconds_to_ms(struct span text)
 {
     int64_t nano;
-    if (!text.n || !openai_decimal_nano(text, &nano))
-        return -1;
+    if (!openai_decimal_nano(text, &nano)) /* digits alone come here: it does not fit */
+        return RETRY_AFTER_MAX_MS;
     int64_t ms = nano / 1000000;
     return ms < RETRY_AFTER_MAX_MS ? ms : RETRY_AFTER_MAX_MS;
 }

@@ -540,7 +540,7 @@ static void assemble(struct arena *a, struct neutral_message *m, struct pieces *
     if (m->role == NEUTRAL_TOOL) {
         struct neutral_part *part = openai_part_add(a, &m->parts, NEUTRAL_TOOL_RESULT);
         part->result = (struct neutral_tool_result){
-            .call_id = p->is_old_function ? SPAN_NONE : p->call_id.p ? p->call_id : SPAN(""),
+            .call_id = p->is_old_function && m->name.p ? SPAN_NONE : p->call_id.p ? p->call_id : SPAN(""),
             .name = m->name, .content = p->content, .content_is_string = m->content_is_string};
         m->name = SPAN_NONE;
         return;
@@ -955,7 +955,7 @@ static enum err write_tool_result(struct json_out *o, struct loss_sink *s, const
     json_out_open(o, '{');
     json_out_key(o, "role");
     json_out_string(o, old ? SPAN("function") : SPAN("tool"));
-    json_out_member_span(o, "tool_call_id", p->result.call_id);
+    json_out_member_span(o, "tool_call_id", p->result.call_id.n ? p->result.call_id : SPAN_NONE);
     json_out_member_span(o, "name", is_ours(p->shape) ? p->result.name : SPAN_NONE);
     json_out_key(o, "content");
     enum err e = openai_write_content(o, s, p->result.content, p->result.content_is_string, m->content_is_absent && is_ours(p->shape));

@@ -63,6 +63,7 @@ struct request_reader {
     struct complaint *why;
     struct neutral_int tokens_max_old;
     bool has_content;
+    unsigned seen; /* bit per row of structures */
 };
 
 static enum err wrong(struct request_reader *d, const char *param, const char *wanted)
@@ -514,6 +515,15 @@ static const struct {
     {{"encoding_format", 15}, EMBEDDING, read_encoding},
 };
 
+static enum err read_structure(struct request_reader *d, unsigned row)
+{
+    const char *name = structures[row].key.p;
+    if (d->seen >> row & 1)
+        return openai_complain(d->why, ERR_INVALID_PARAMETER, name, "%s is given twice", name);
+    d->seen |= 1u << row;
+    return structures[row].read(d);
+}
+
 static enum err read_key(struct request_reader *d, struct json_string key)
 {
     unsigned task = 1u << d->r->task;
@@ -521,7 +531,7 @@ static enum err read_key(struct request_reader *d, struct json_string key)
         return ERR_OK;
     for (unsigned i = 0; i < COUNT_OF(structures); i++)
         if ((structures[i].tasks & task) && json_key_is(key, structures[i].key))
-            return structures[i].read(d);
+            return read_structure(d, i);
     for (unsigned i = 0; i < COUNT_OF(fields); i++)
         if ((fields[i].tasks & task) && json_key_is(key, span_str(fields[i].key)))
             return read_field(d, &fields[i]);
