@@ -622,6 +622,8 @@ static size_t feed_head(struct conn *c, struct span bytes)
     c->state = CONN_BUSY;
     e = admit(c, head);
     if (e)
+        stream_abort(c->stream, e); /* only when the body was to be taken in pieces */
+    if (e)
         refuse_head(c, head, e, bytes.n);
     else
         begin_body(c, head, bytes.n > used);

@@ -271,11 +271,23 @@ static void refuse(struct stream *s, enum err e, const char *why)
         headers[n++] = (struct header){SPAN("retry-after"), SPAN("1")};
     if (e == ERR_BAD_METHOD && sv->o.handler->allow)
         headers[n++] = (struct header){SPAN("allow"), sv->o.handler->allow(sv->o.owner, path)};
+    stream_abort(s, e); /* only when the body was to be taken in pieces */
     s->failed = true;
     s->ended = false;
     s->delivered = false;
+    s->in_pieces = false;
     h2_reply(s, err_status(e), headers, n, text);
     buf_fini(&body);
+}
+
+/* Ends a stream whose handler is at work: it is told, and the client sees a reset. */
+static void give_up(struct stream *s, enum err e, uint32_t code)
+{
+    stream_abort(s, e);
+    s->ended = s->broken = s->failed = true;
+    buf_fini(&s->out);
+    reset(s->conn, s->h2_id, code);
+    free_if_closed(s);
 }
 
 /* ---- a header block arrives ---- */
@@ -550,7 +562,7 @@ static int on_data(nghttp2_session *session, uint8_t flags, int32_t id, const ui
     else if (s && !s->failed && !e && !s->in_pieces)
         e = buf_append(&s->body, span_of(data, bytes));
     if (e && s->delivered)
-        h2_break(s);
+        give_up(s, e, NGHTTP2_INTERNAL_ERROR);
     else if (e)
         refuse(s, e, NULL);
     (void)nghttp2_session_consume(session, id, bytes); /* only now may as much again be sent */
@@ -730,17 +742,14 @@ static void check_stream(struct stream *s, uint64_t now_ns)
 {
     const struct server_options *o = &s->base.server->o;
     uint64_t silent_ns = now_ns - s->progress_ns;
-    if (buf_bytes(&s->out) && silent_ns > o->write_timeout_ns) { /* the client keeps its window shut */
-        stream_abort(s, ERR_CLIENT_GONE);
-        s->ended = s->broken = true;
-        buf_fini(&s->out);
-        reset(s->conn, s->h2_id, NGHTTP2_CANCEL);
-    } else if (!s->body_done && !s->failed && silent_ns > o->body_timeout_ns) {
-        if (s->delivered)
-            h2_break(s);
-        else
-            refuse(s, ERR_REQUEST_TIMEOUT, NULL);
-    }
+    if (buf_bytes(&s->out) && silent_ns > o->write_timeout_ns)
+        give_up(s, ERR_CLIENT_GONE, NGHTTP2_CANCEL); /* the client keeps its window shut */
+    else if (s->body_done || s->failed || silent_ns <= o->body_timeout_ns)
+        return;
+    else if (s->delivered)
+        give_up(s, ERR_REQUEST_TIMEOUT, NGHTTP2_CANCEL);
+    else
+        refuse(s, ERR_REQUEST_TIMEOUT, NULL);
 }
 
 static void tell_drain(struct conn *c)

@@ -216,7 +216,7 @@ void stream_free(struct stream *s)
 
 void stream_abort(struct stream *s, enum err why)
 {
-    if (s->delivered && !s->ended) {
+    if ((s->delivered || s->in_pieces) && !s->ended) {
         s->ended = true;
         s->base.server->o.handler->on_abort(s->base.user, s, why);
     }

@@ -88,7 +88,8 @@ struct span stream_body(struct stream *s);        /* the whole body, content-enc
 void stream_take_body(struct stream *s, struct buf *into); /* moves the body's buffer to the caller, without copying */
 void stream_release_body(struct stream *s);       /* the body is no longer needed: gives its memory back early */
 /* Inside on_head: on_request follows at once, then on_body for each piece as it came (transfer coding undone, content coding not).
- * The client is read no faster than on_body returns; a body that breaks off is an on_abort. */
+ * The client is read no faster than on_body returns. From here on on_abort tells whatever ends the stream early, also a refusal
+ * by this layer before on_request. */
 void stream_take_body_in_pieces(struct stream *s, void *user);
 /* Gives the memory of the head back early, for answers that take long: of base.head the method and version stay, spans are empty. */
 void stream_release_head(struct stream *s);
