@@ -545,9 +545,9 @@ struct told {
     struct usage usage;
 };
 
-static void tell(struct buf *b, const char *format, const char *kind, struct span text)
+static void tell(struct buf *b, const char *before, struct span text, const char *after)
 {
-    EXPECT_EQ(buf_printf(b, format, kind, SPAN_ARG(text)), ERR_OK);
+    EXPECT_EQ(buf_printf(b, "%s%.*s%s", before, SPAN_ARG(text), after), ERR_OK);
 }
 
 static void tell_event(struct told *t, const struct neutral_event *e)
@@ -556,21 +556,24 @@ static void tell_event(struct told *t, const struct neutral_event *e)
     struct buf *b = &t->parts[choice][part];
     switch (e->kind) {
     case NEUTRAL_EVENT_PART_START:
-        tell(b, "[%s %.*s ", neutral_part_kind_name(e->part_kind), e->part_kind == NEUTRAL_TOOL_CALL ? e->call.id : SPAN(""));
-        tell(b, "%s%.*s]", "", e->part_kind == NEUTRAL_TOOL_CALL ? e->call.name : SPAN(""));
+        tell(b, "[", span_str(neutral_part_kind_name(e->part_kind)), " ");
+        if (e->part_kind == NEUTRAL_TOOL_CALL) {
+            tell(b, "", e->call.id, " ");
+            tell(b, "", e->call.name, ":");
+        }
         break;
-    case NEUTRAL_EVENT_DELTA: tell(b, "%s%.*s", "", e->text.raw); break;
-    case NEUTRAL_EVENT_SIGNATURE: tell(b, "%s %.*s", "signature", e->signature.data.raw); break;
-    case NEUTRAL_EVENT_CITATION: tell(b, "%s %.*s", "citation", e->citation->raw_json); break;
-    case NEUTRAL_EVENT_PART_END: tell(b, "%s%.*s", "]", SPAN("")); break;
+    case NEUTRAL_EVENT_DELTA: tell(b, "", e->text.raw, ""); break;
+    case NEUTRAL_EVENT_SIGNATURE: tell(b, "signature ", e->signature.data.raw, ""); break;
+    case NEUTRAL_EVENT_CITATION: tell(b, "citation ", e->citation->raw_json, ""); break;
+    case NEUTRAL_EVENT_PART_END: tell(b, "]", SPAN(""), ""); break;
     case NEUTRAL_EVENT_FINISH:
-        tell(&t->rest, "finish %s%.*s\n", neutral_stop_name(e->finish.stop), SPAN(""));
+        tell(&t->rest, "finish ", span_str(neutral_stop_name(e->finish.stop)), "\n");
         t->finished++;
         break;
     case NEUTRAL_EVENT_USAGE: t->usage = e->usage.usage; break;
-    case NEUTRAL_EVENT_START: tell(&t->rest, "%s %.*s\n", "start", e->start.id); break;
-    case NEUTRAL_EVENT_LOGPROBS: tell(&t->rest, "%s %.*s\n", "logprobs", e->json); break;
-    case NEUTRAL_EVENT_SAFETY: tell(&t->rest, "%s %.*s\n", "safety", e->json); break;
+    case NEUTRAL_EVENT_START: tell(&t->rest, "start ", e->start.id, "\n"); break;
+    case NEUTRAL_EVENT_LOGPROBS: tell(&t->rest, "logprobs ", e->json, "\n"); break;
+    case NEUTRAL_EVENT_SAFETY: tell(&t->rest, "safety ", e->json, "\n"); break;
     case NEUTRAL_EVENT_ERROR: t->errors++; break;
     case NEUTRAL_EVENT_END: t->ends++; break;
     default: break;
