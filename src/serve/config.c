@@ -82,8 +82,12 @@ static void read_listen_tls(struct reading *r, const struct field *f, const stru
 }
 
 static const struct field listen_fields[] = {
-    {.name = "address", .type = "ADDRESS:PORT or unix:PATH", .standard = REQUIRED, .doc = "where to listen; port 0 lets the system choose", .read = read_address},
-    {.name = "tls", .type = "section", .standard = "(plain)", .doc = "speak TLS there, with HTTP/2 offered", .read = read_listen_tls, .section = &listen_tls_section, .shape = SHAPE_SECTION},
+    {.name = "address", .type = "ADDRESS:PORT or unix:PATH", .standard = REQUIRED,
+     .doc = "where to listen; port 0 lets the system choose",
+     .read = read_address},
+    {.name = "tls", .type = "section", .standard = "(plain)",
+     .doc = "speak TLS there, with HTTP/2 offered",
+     .read = read_listen_tls, .section = &listen_tls_section, .shape = SHAPE_SECTION},
 };
 static const struct section listen_section = SECTION("an entry of listen", listen_fields);
 
@@ -135,27 +139,41 @@ static const char *const level_words[] = {
 
 #define AT(member) .offset = offsetof(struct config_log, member)
 static const struct field log_fields[] = {
-    {.name = "level", .type = "off, error, warn, info or debug", .standard = "info", .doc = "what is worth a line", .read = read_word, AT(level), .words = level_words},
-    {.name = "exchanges", .type = "true or false", .standard = "true", .doc = "a line for each request, at level info", .read = read_bool, AT(exchanges)},
+    {.name = "level", .type = "off, error, warn, info or debug", .standard = "info",
+     .doc = "what is worth a line",
+     .read = read_word, AT(level), .words = level_words},
+    {.name = "exchanges", .type = "true or false", .standard = "true",
+     .doc = "a line for each request, at level info",
+     .read = read_bool, AT(exchanges)},
 };
 #undef AT
 static const struct section log_section = SECTION("log", log_fields);
 
 #define AT(member) .offset = offsetof(struct config_limits, member)
 static const struct field limit_fields[] = {
-    {.name = "body", .type = "size", .standard = "32MiB", .doc = "one request's body; a larger one gets 413", .read = read_size, AT(body_bytes), .min = KIB, .max = 1024ull * MIB},
-    {.name = "memory", .type = "size", .standard = "512MiB", .doc = "the bodies of all requests of one worker together; beyond it 503", .read = read_size, AT(memory_bytes), .min = MIB, .max = 1024ull * 1024 * MIB},
-    {.name = "connections", .type = "number", .standard = "20000", .doc = "clients connected to one worker at once; further ones get 503", .read = read_count, AT(connections), .min = 1, .max = 1000000},
-    {.name = "requests", .type = "number", .standard = "10000", .doc = "requests under way in one worker at once; further ones get 503", .read = read_count, AT(requests), .min = 1, .max = 1000000},
+    {.name = "body", .type = "size", .standard = "32MiB",
+     .doc = "one request's body; a larger one gets 413",
+     .read = read_size, AT(body_bytes), .min = KIB, .max = 1024ull * MIB},
+    {.name = "memory", .type = "size", .standard = "512MiB",
+     .doc = "the bodies of all requests of one worker together; beyond it 503",
+     .read = read_size, AT(memory_bytes), .min = MIB, .max = 1024ull * 1024 * MIB},
+    {.name = "connections", .type = "number", .standard = "20000",
+     .doc = "clients connected to one worker at once; further ones get 503",
+     .read = read_count, AT(connections), .min = 1, .max = 1000000},
+    {.name = "requests", .type = "number", .standard = "10000",
+     .doc = "requests under way in one worker at once; further ones get 503",
+     .read = read_count, AT(requests), .min = 1, .max = 1000000},
 };
 #undef AT
 static const struct section limit_section = SECTION("limits", limit_fields);
 
 #define TIMEOUT(field, member, text, words) \
-    {.name = field, .type = "duration", .standard = text, .doc = words, .read = read_duration, .offset = offsetof(struct config_timeouts, member), .min = NS_PER_MS, .max = 86400 * NS_PER_S}
+    {.name = field, .type = "duration", .standard = text, .doc = words, \
+     .read = read_duration, .offset = offsetof(struct config_timeouts, member), .min = NS_PER_MS, .max = 86400 * NS_PER_S}
 static const struct field timeout_fields[] = {
     TIMEOUT("connect", connect_ns, "5s", "to a provider: looking up the name, connecting and TLS together"),
-    TIMEOUT("first_byte", first_byte_ns, "5m", "of a provider: from the request's last byte to the answer's first; an answer that is not streamed is computed whole before it"),
+    TIMEOUT("first_byte", first_byte_ns, "5m",
+            "of a provider: from the request's last byte to the answer's first; an answer that is not streamed is computed whole before it"),
     TIMEOUT("idle", idle_ns, "5m", "of a provider: silence inside an answer"),
     TIMEOUT("total", total_ns, "1h", "from the request to the last byte of the answer, all attempts together"),
     TIMEOUT("head", head_ns, "10s", "of a client: from the first to the last byte of a request's head"),
@@ -168,28 +186,50 @@ static const struct section timeout_section = SECTION("timeouts", timeout_fields
 
 #define AT(member) .offset = offsetof(struct retry_policy, member)
 static const struct field retry_fields[] = {
-    {.name = "attempts", .type = "number", .standard = "3", .doc = "for one request, the first one counted", .read = read_count, AT(attempts_max), .min = 1, .max = LIMIT_ATTEMPTS},
-    {.name = "budget_percent", .type = "number", .standard = "20", .doc = "retries as a part of the requests of the last ten seconds", .read = read_count, AT(budget_percent), .min = 0, .max = 100},
-    {.name = "budget_floor", .type = "number", .standard = "10", .doc = "retries a second, per worker, that are allowed however few requests there are", .read = read_count, AT(budget_min_per_s), .min = 0, .max = 100000},
-    {.name = "backoff", .type = "duration", .standard = "100ms", .doc = "before the same deployment is tried again; doubles, with jitter", .read = read_duration, AT(backoff_ns), .min = NS_PER_MS, .max = 60 * NS_PER_S},
-    {.name = "backoff_max", .type = "duration", .standard = "2s", .doc = "what the doubling ends at", .read = read_duration, AT(backoff_max_ns), .min = NS_PER_MS, .max = 600 * NS_PER_S},
+    {.name = "attempts", .type = "number", .standard = "3",
+     .doc = "for one request, the first one counted",
+     .read = read_count, AT(attempts_max), .min = 1, .max = LIMIT_ATTEMPTS},
+    {.name = "budget_percent", .type = "number", .standard = "20",
+     .doc = "retries as a part of the requests of the last ten seconds",
+     .read = read_count, AT(budget_percent), .min = 0, .max = 100},
+    {.name = "budget_floor", .type = "number", .standard = "10",
+     .doc = "retries a second, per worker, that are allowed however few requests there are",
+     .read = read_count, AT(budget_min_per_s), .min = 0, .max = 100000},
+    {.name = "backoff", .type = "duration", .standard = "100ms",
+     .doc = "before the same deployment is tried again; doubles, with jitter",
+     .read = read_duration, AT(backoff_ns), .min = NS_PER_MS, .max = 60 * NS_PER_S},
+    {.name = "backoff_max", .type = "duration", .standard = "2s",
+     .doc = "what the doubling ends at",
+     .read = read_duration, AT(backoff_max_ns), .min = NS_PER_MS, .max = 600 * NS_PER_S},
 };
 #undef AT
 static const struct section retry_section = SECTION("retry", retry_fields);
 
 #define AT(member) .offset = offsetof(struct ejection_policy, member)
 static const struct field ejection_fields[] = {
-    {.name = "failures", .type = "number", .standard = "5", .doc = "in a row that take a deployment out; 0: never", .read = read_count, AT(failures), .min = 0, .max = 1000},
-    {.name = "base", .type = "duration", .standard = "5s", .doc = "how long the first time; doubles each time", .read = read_duration, AT(base_ns), .min = 100 * NS_PER_MS, .max = 3600 * NS_PER_S},
-    {.name = "max", .type = "duration", .standard = "5m", .doc = "what the doubling ends at; also the longest rest after a 429", .read = read_duration, AT(max_ns), .min = 100 * NS_PER_MS, .max = 86400 * NS_PER_S},
-    {.name = "return", .type = "duration", .standard = "10s", .doc = "over which its share grows back from 10 % to all", .read = read_duration, AT(return_ns), .min = 0, .max = 3600 * NS_PER_S},
-    {.name = "max_percent", .type = "number", .standard = "50", .doc = "of a model's deployments that may be out at once; of two, one always may", .read = read_count, AT(ejected_percent_max), .min = 0, .max = 100},
+    {.name = "failures", .type = "number", .standard = "5",
+     .doc = "in a row that take a deployment out; 0: never",
+     .read = read_count, AT(failures), .min = 0, .max = 1000},
+    {.name = "base", .type = "duration", .standard = "5s",
+     .doc = "how long the first time; doubles each time",
+     .read = read_duration, AT(base_ns), .min = 100 * NS_PER_MS, .max = 3600 * NS_PER_S},
+    {.name = "max", .type = "duration", .standard = "5m",
+     .doc = "what the doubling ends at; also the longest rest after a 429",
+     .read = read_duration, AT(max_ns), .min = 100 * NS_PER_MS, .max = 86400 * NS_PER_S},
+    {.name = "return", .type = "duration", .standard = "10s",
+     .doc = "over which its share grows back from 10 % to all",
+     .read = read_duration, AT(return_ns), .min = 0, .max = 3600 * NS_PER_S},
+    {.name = "max_percent", .type = "number", .standard = "50",
+     .doc = "of a model's deployments that may be out at once; of two, one always may",
+     .read = read_count, AT(ejected_percent_max), .min = 0, .max = 100},
 };
 #undef AT
 static const struct section ejection_section = SECTION("ejection", ejection_fields);
 
 static const struct field admin_fields[] = {
-    {.name = "key", .type = "env:NAME, file:PATH or sha256:HEX", .standard = REQUIRED, .doc = "the secret that opens /admin/v1", .read = read_digest, .offset = offsetof(struct draft, admin_key)},
+    {.name = "key", .type = "env:NAME, file:PATH or sha256:HEX", .standard = REQUIRED,
+     .doc = "the secret that opens /admin/v1",
+     .read = read_digest, .offset = offsetof(struct draft, admin_key)},
 };
 static const struct section admin_section = SECTION("admin", admin_fields);
 
@@ -221,18 +261,36 @@ static void read_all_keys(struct reading *r, const struct field *f, const struct
 #define AT(member) .offset = offsetof(struct draft, config.member)
 #define INNER(inner) .shape = SHAPE_SECTION, .type = "section", .section = &(inner)
 static const struct field top_fields[] = {
-    {.name = "listen", .type = "address, or list", .standard = "127.0.0.1:8080", .doc = "where clients connect", .read = read_listen, .section = &listen_section, .shape = SHAPE_LISTED},
-    {.name = "data", .type = "path", .standard = "entente-data", .doc = "the folder of what must survive; created when absent", .read = read_path, AT(data_dir)},
-    {.name = "workers", .type = "number", .standard = "(cores)", .doc = "threads that serve, each with its own loop", .read = read_count, AT(workers), .min = 1, .max = 256},
-    {.name = "drain", .type = "duration", .standard = "30s", .doc = "how long SIGTERM waits for requests under way", .read = read_duration, AT(drain_ns), .min = 0, .max = 86400 * NS_PER_S},
+    {.name = "listen", .type = "address, or list", .standard = "127.0.0.1:8080",
+     .doc = "where clients connect",
+     .read = read_listen, .section = &listen_section, .shape = SHAPE_LISTED},
+    {.name = "data", .type = "path", .standard = "entente-data",
+     .doc = "the folder of what must survive; created when absent",
+     .read = read_path, AT(data_dir)},
+    {.name = "workers", .type = "number", .standard = "(cores)",
+     .doc = "threads that serve, each with its own loop",
+     .read = read_count, AT(workers), .min = 1, .max = 256},
+    {.name = "drain", .type = "duration", .standard = "30s",
+     .doc = "how long SIGTERM waits for requests under way",
+     .read = read_duration, AT(drain_ns), .min = 0, .max = 86400 * NS_PER_S},
     {.name = "log", .standard = "", .doc = "the log on stderr", .read = read_inner, AT(log), INNER(log_section)},
     {.name = "limits", .standard = "", .doc = "what is too much", .read = read_inner, AT(limits), INNER(limit_section)},
     {.name = "timeouts", .standard = "", .doc = "what is too long", .read = read_inner, AT(timeouts), INNER(timeout_section)},
-    {.name = "retry", .standard = "(each by its own default)", .doc = "other attempts before the client sees a byte", .read = read_retry, INNER(retry_section)},
-    {.name = "ejection", .standard = "(each by its own default)", .doc = "when a deployment is taken out, and for how long", .read = read_ejection, INNER(ejection_section)},
-    {.name = "providers", .type = "map of names", .standard = REQUIRED, .doc = "who can be asked, e.g. local: {dialect: openai, url: http://127.0.0.1:8000/v1}", .read = read_providers, .section = &provider_section, .shape = SHAPE_NAMED},
-    {.name = "models", .type = "map of names", .standard = REQUIRED, .doc = "what clients ask for, e.g. gpt-4o: [{provider: local, model: llama-4}]", .read = read_models, .section = &model_section, .shape = SHAPE_NAMED},
-    {.name = "keys", .type = "list", .standard = "", .doc = "who may ask; without any, everybody who can connect, which must be this machine only", .read = read_all_keys, .section = &key_section, .shape = SHAPE_LISTED},
+    {.name = "retry", .standard = "(each by its own default)",
+     .doc = "other attempts before the client sees a byte",
+     .read = read_retry, INNER(retry_section)},
+    {.name = "ejection", .standard = "(each by its own default)",
+     .doc = "when a deployment is taken out, and for how long",
+     .read = read_ejection, INNER(ejection_section)},
+    {.name = "providers", .type = "map of names", .standard = REQUIRED,
+     .doc = "who can be asked, e.g. local: {dialect: openai, url: http://127.0.0.1:8000/v1}",
+     .read = read_providers, .section = &provider_section, .shape = SHAPE_NAMED},
+    {.name = "models", .type = "map of names", .standard = REQUIRED,
+     .doc = "what clients ask for, e.g. gpt-4o: [{provider: local, model: llama-4}]",
+     .read = read_models, .section = &model_section, .shape = SHAPE_NAMED},
+    {.name = "keys", .type = "list", .standard = "",
+     .doc = "who may ask; without any, everybody who can connect, which must be this machine only",
+     .read = read_all_keys, .section = &key_section, .shape = SHAPE_LISTED},
     {.name = "admin", .standard = "(no administrator)", .doc = "who may use /admin/v1", .read = read_admin, INNER(admin_section)},
     {.name = "agreements", .type = "list of paths", .standard = "", .doc = "not in this version yet", .read = read_not_yet},
     {.name = "durability", .type = "a name", .standard = "", .doc = "not in this version yet", .read = read_not_yet},
@@ -363,6 +421,8 @@ enum err config_load(const char *path, const struct config_world *world, struct 
         config_error(errors, NULL, "is larger than %u MiB", LIMIT_CONFIG_BYTES / MIB);
     else
         e = config_parse(path, span_of(text, (size_t)bytes), world, ret, errors);
+    if (bytes > 0)
+        digest_wipe(text, (size_t)bytes); /* somebody may have written a secret into it */
     free(text);
     return e;
 }

@@ -53,8 +53,12 @@ static void read_provider_name(struct reading *r, const struct field *f, const s
 #define AT(member) .offset = offsetof(struct deployment_draft, member)
 static const struct field deployment_fields[] = {
     {.name = "provider", .type = "a name", .standard = REQUIRED, .doc = "one of `providers`", .read = read_provider_name},
-    {.name = "model", .type = "text", .standard = "(the name asked for)", .doc = "the model's or deployment's name there", .read = read_text, AT(model)},
-    {.name = "weight", .type = "number", .standard = "1", .doc = "its part with `select: weighted`; 0: only after the others", .read = read_count, AT(weight), .min = 0, .max = 1000000},
+    {.name = "model", .type = "text", .standard = "(the name asked for)",
+     .doc = "the model's or deployment's name there",
+     .read = read_text, AT(model)},
+    {.name = "weight", .type = "number", .standard = "1",
+     .doc = "its part with `select: weighted`; 0: only after the others",
+     .read = read_count, AT(weight), .min = 0, .max = 1000000},
 };
 #undef AT
 const struct section deployment_section = SECTION("a deployment", deployment_fields);
@@ -127,8 +131,12 @@ static const char *const select_words[] = {
 
 #define AT(member) .offset = offsetof(struct model, member)
 static const struct field model_fields[] = {
-    {.name = "select", .type = "ordered, weighted or least-latency", .standard = "ordered", .doc = "how the deployments are put in order", .read = read_word, AT(select), .words = select_words},
-    {.name = "deployments", .type = "list", .standard = REQUIRED, .doc = "who answers for this model; the list may also stand alone, in the place of this map", .read = read_deployments, .section = &deployment_section, .shape = SHAPE_LISTED},
+    {.name = "select", .type = "ordered, weighted or least-latency", .standard = "ordered",
+     .doc = "how the deployments are put in order",
+     .read = read_word, AT(select), .words = select_words},
+    {.name = "deployments", .type = "list", .standard = REQUIRED,
+     .doc = "who answers for this model; the list may also stand alone, in the place of this map",
+     .read = read_deployments, .section = &deployment_section, .shape = SHAPE_LISTED},
 };
 #undef AT
 const struct section model_section = SECTION("a model", model_fields);
@@ -206,11 +214,19 @@ static void read_globs(struct reading *r, const struct field *f, const struct no
 #define AT(member) .offset = offsetof(struct key_draft, member)
 static const struct field key_fields[] = {
     {.name = "name", .type = "text", .standard = REQUIRED, .doc = "what logs and records call the key", .read = read_key_name},
-    {.name = "secret", .type = "sha256:HEX, env:NAME or file:PATH", .standard = REQUIRED, .doc = "what clients present; `entente key new` makes one", .read = read_digest, AT(secret)},
+    {.name = "secret", .type = "sha256:HEX, env:NAME or file:PATH", .standard = REQUIRED,
+     .doc = "what clients present; `entente key new` makes one",
+     .read = read_digest, AT(secret)},
     {.name = "department", .type = "text", .standard = "", .doc = "who is charged", .read = read_text, AT(department)},
-    {.name = "party", .type = "text", .standard = "", .doc = "the party of an agreement that the key belongs to", .read = read_text, AT(party)},
-    {.name = "models", .type = "list", .standard = "(all)", .doc = "names or patterns (`*`, `?`) of the models it may ask for", .read = read_globs},
-    {.name = "revoked", .type = "true or false", .standard = "false", .doc = "refuse it from now on, by name", .read = read_bool, AT(revoked)},
+    {.name = "party", .type = "text", .standard = "",
+     .doc = "the party of an agreement that the key belongs to",
+     .read = read_text, AT(party)},
+    {.name = "models", .type = "list", .standard = "(all)",
+     .doc = "names or patterns (`*`, `?`) of the models it may ask for",
+     .read = read_globs},
+    {.name = "revoked", .type = "true or false", .standard = "false",
+     .doc = "refuse it from now on, by name",
+     .read = read_bool, AT(revoked)},
 };
 #undef AT
 const struct section key_section = SECTION("a key", key_fields);
