@@ -306,7 +306,7 @@ struct seen {
     char *body;
     size_t bytes, pieces, room;
     bool keep;                     /* the body; else only its length counts */
-    bool reused;
+    bool reused, cancelled;
     unsigned headers_n;
     char content_type[64];
     int cancel_at;                 /* 1: head, 2: first piece, 3: piece and resume later */
@@ -316,6 +316,12 @@ struct seen {
 };
 
 static void seen_start(struct seen *s, struct rig *r, struct call_options o);
+
+static void seen_cancel(struct seen *s)
+{
+    s->cancelled = true;
+    call_cancel(s->call);
+}
 
 static void seen_head(void *owner, struct call *c, const struct http_head *head)
 {
@@ -327,7 +333,7 @@ static void seen_head(void *owner, struct call *c, const struct http_head *head)
     struct span type = http_header(head, SPAN("content-type"));
     snprintf(s->content_type, sizeof s->content_type, "%.*s", SPAN_ARG(type));
     if (s->cancel_at == 1)
-        call_cancel(c);
+        seen_cancel(s);
 }
 
 static void seen_body(void *owner, struct call *c, struct span piece)
@@ -348,7 +354,7 @@ static void seen_body(void *owner, struct call *c, struct span piece)
     if (s->pause_at_piece && s->pieces == (size_t)s->pause_at_piece)
         call_pause(c);
     if (s->cancel_at == 2)
-        call_cancel(c);
+        seen_cancel(s);
 }
 
 static void seen_over(struct seen *s)

@@ -888,6 +888,92 @@ TEST(an_address_that_does_not_answer_delays_the_next_by_a_quarter_second_only)
     rig_close(&r);
 }
 
+/* Everything at once, by chance: whatever happens, a call ends once or was cancelled, and what ended well was whole. */
+
+static uint32_t chance_state;
+
+static uint32_t chance(uint32_t n)
+{
+    chance_state = chance_state * 1664525u + 1013904223u;
+    return (chance_state >> 8) % n;
+}
+
+static struct script random_script(void)
+{
+    static const struct script kinds[] = {
+        {HELLO}, {HELLO}, {HELLO_CHUNKED}, {HELLO_CHUNKED}, {HELLO_UNTIL_CLOSE, .then = THEN_CLOSE}, {HELLO_UNTIL_CLOSE, .then = THEN_HALF_CLOSE},
+        {HELLO, .then = THEN_CLOSE}, {HELLO, .then = THEN_RESET}, {"", .then = THEN_CLOSE}, {"", .then = THEN_RESET}, {HELLO, 30, .then = THEN_CLOSE},
+        {HELLO_CHUNKED, 60, .then = THEN_RESET}, {"", .silent = true}, {HELLO "junk"}, {"nonsense\r\n\r\n"}, {"HTTP/1.1 413 X\r\nContent-Length: 5\r\n\r\nhello", .early = true},
+        {OK_HEAD "Content-Length: 5\r\nContent-Encoding: br\r\n\r\nhello"}, {"HTTP/1.1 100 Continue\r\n\r\n" HELLO},
+    };
+    struct script s = kinds[chance(COUNT_OF(kinds))];
+    s.cut = chance(2) ? 1 + chance(30) : 0;
+    return s;
+}
+
+static void disturb(struct seen *s)
+{
+    if (seen_done(s) || s->cancelled)
+        return;
+    switch (chance(12)) {
+    case 0: call_cancel(s->call); s->cancelled = true; break;
+    case 1: case 2: call_pause(s->call); break;
+    default: call_resume(s->call); break;
+    }
+}
+
+TEST(whatever_happens_each_call_ends_once_and_only_whole_answers_end_well)
+{
+    enum { CALLS = 64, ROUNDS = 30, SCRIPTS = 256 };
+    static struct seen s[CALLS];
+    static struct script scripts[SCRIPTS];
+    static char large[300000];
+    struct iovec body[2] = {slice("question"), {large, sizeof large}};
+    for (unsigned seed = 1; seed <= 4; seed++) {
+        struct rig r;
+        unsigned well = 0;
+        chance_state = seed;
+        for (int i = 0; i < SCRIPTS; i++)
+            scripts[i] = random_script();
+        rig_open(&r, scripts, SCRIPTS);
+        struct origin_options o = rig_options(&r);
+        o.connections_max = 1 + chance(20);
+        rig_origin(&r, &o);
+        for (int round = 0; round < ROUNDS; round++) {
+            r.provider.requests = chance(SCRIPTS);
+            int n = 1 + (int)chance(CALLS);
+            memset(s, 0, sizeof s);
+            for (int i = 0; i < n; i++) {
+                s[i].keep = true;
+                s[i].cancel_at = chance(10) == 0 ? 1 + (int)chance(2) : 0;
+                s[i].pause_at_piece = chance(6) == 0;
+                seen_start(&s[i], &r, (struct call_options){.method = SPAN("POST"), .body = body, .body_n = chance(3), .first_byte_timeout_ns = 4 * MS,
+                                                            .idle_timeout_ns = 4 * MS, .total_timeout_ns = 30 * MS});
+                if (chance(4) == 0)
+                    rig_turns(&r, 1, MS / 20);
+            }
+            for (int turn = 0; turn < 20; turn++) {
+                disturb(&s[chance((uint32_t)n)]);
+                rig_turns(&r, 1, MS / 20);
+            }
+            for (int i = 0; i < n; i++) {
+                while (!seen_done(&s[i]) && !s[i].cancelled) {
+                    call_resume(s[i].call);
+                    rig_turns(&r, 1, MS);
+                }
+                EXPECT_EQ(s[i].ends + s[i].fails, !s[i].cancelled);
+                if (s[i].ends && (!s[i].body || strcmp(s[i].body, "hello") != 0))
+                    UNIT_FAIL("seed %u: an answer of \"%s\" ended well", seed, s[i].body ? s[i].body : "");
+                well += s[i].ends != 0;
+                seen_free(&s[i]);
+            }
+        }
+        EXPECT(well > 10);
+        EXPECT_EQ(r.origin->waiting_n + r.origin->busy_n, 0);
+        rig_close(&r);
+    }
+}
+
 TEST(a_slow_stream_costs_less_than_a_kibibyte_here)
 {
     size_t bytes = sizeof(struct call) + sizeof(struct conn);

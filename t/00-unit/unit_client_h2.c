@@ -574,6 +574,63 @@ TEST(idle_connections_close_and_a_client_may_be_freed_with_calls)
     EXPECT(!seen_done(&s));
 }
 
+static uint32_t chance_state;
+
+static uint32_t chance(uint32_t n)
+{
+    chance_state = chance_state * 1664525u + 1013904223u;
+    return (chance_state >> 8) % n;
+}
+
+TEST(whatever_happens_each_call_ends_once_and_only_whole_answers_end_well)
+{
+    enum { CALLS = 40, ROUNDS = 20 };
+    static const char *const paths[] = {"/", "/", "/", "/", "/interim", "/short", "/long", "/half", "/early", "/refuse", "/reset", "/half-reset", "/goaway",
+                                        "/last", "/close", "/silence"};
+    static struct seen s[CALLS];
+    static char large[300000];
+    struct iovec body = {large, sizeof large};
+    for (unsigned seed = 1; seed <= 4; seed++) {
+        struct h2_rig h = {.server.max_streams = 3 + seed * 5, .server.reset_code = seed % 2 ? NGHTTP2_NO_ERROR : NGHTTP2_REFUSED_STREAM};
+        unsigned well = 0;
+        chance_state = seed;
+        h2_open_rig(&h, (struct origin_options){.connections_max = 1 + seed});
+        for (int round = 0; round < ROUNDS; round++) {
+            int n = 1 + (int)chance(CALLS);
+            memset(s, 0, sizeof s);
+            for (int i = 0; i < n; i++) {
+                s[i].keep = true;
+                s[i].cancel_at = chance(10) == 0 ? 1 + (int)chance(2) : 0;
+                s[i].pause_at_piece = chance(6) == 0;
+                seen_start(&s[i], &h.r, (struct call_options){.method = SPAN("POST"), .target = span_str(paths[chance(chance(3) ? COUNT_OF(paths) : 5)]), .body = &body,
+                                                              .body_n = chance(2), .first_byte_timeout_ns = 5 * MS, .idle_timeout_ns = 5 * MS, .total_timeout_ns = 60 * MS});
+            }
+            for (int turn = 0; turn < 20; turn++) {
+                struct seen *one = &s[chance((uint32_t)n)];
+                bool over = seen_done(one) || one->cancelled;
+                if (!over && chance(8) == 0)
+                    seen_cancel(one);
+                else if (!over && chance(3) == 0)
+                    call_pause(one->call);
+                rig_turns(&h.r, 1, MS / 20);
+            }
+            for (int i = 0; i < n; i++) {
+                while (!seen_done(&s[i]) && !s[i].cancelled) {
+                    call_resume(s[i].call);
+                    rig_turns(&h.r, 1, MS);
+                }
+                EXPECT_EQ(s[i].ends + s[i].fails, !s[i].cancelled);
+                if (s[i].ends && (!s[i].body || strcmp(s[i].body, "hello") != 0))
+                    UNIT_FAIL("seed %u: an answer of \"%s\" ended well", seed, s[i].body ? s[i].body : "");
+                well += s[i].ends != 0;
+                seen_free(&s[i]);
+            }
+        }
+        EXPECT(well > 10);
+        h2_close_rig(&h);
+    }
+}
+
 TEST(alpn_chooses_http2_and_calls_that_began_together_share_the_connection)
 {
     char directory[] = "/tmp/entente-unit-h2-XXXXXX", path[2][128], why[256], command[128];
