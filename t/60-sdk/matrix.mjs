@@ -124,7 +124,7 @@ on('tools declared with zod are parsed', async ({ openai, model }) => {
 
 on('functions, the old way of tools', async ({ openai, model }) => {
   const r = await openai.chat.completions.create({ model, messages: say(5), functions: [WEATHER.function], function_call: { name: 'get_weather' } });
-  assert.equal(r.choices[0].finish_reason, 'function_call');
+  assert.ok(['function_call', 'stop'].includes(r.choices[0].finish_reason), r.choices[0].finish_reason); // stop: what OpenAI says of a call that was forced
   assert.equal(typeof JSON.parse(r.choices[0].message.function_call.arguments).city, 'string');
   return r.usage;
 });
