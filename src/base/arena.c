@@ -24,7 +24,7 @@
 #define ALIGNMENT 16u
 #define BLOCK_BYTES_MIN 256u
 #define BLOCK_BYTES_MAX (64u * 1024u)
-#define CACHED_BYTES 4096u /* the smallest block of block.h */
+#define CACHED_BYTES 512u /* the smallest block of block.h */
 
 struct arena_block {
     struct arena_block *older;

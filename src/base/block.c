@@ -13,8 +13,9 @@
 
 #include "base/check.h"
 
-#define SMALLEST_SHIFT 12 /* 4 KiB */
-#define CLASSES 11        /* to 4 MiB */
+#define SMALLEST_SHIFT 9 /* 512 bytes */
+#define CLASSES 14       /* to 4 MiB */
+#define SMALLEST_BYTES ((size_t)1 << SMALLEST_SHIFT)
 #define LARGEST_BYTES ((size_t)1 << (SMALLEST_SHIFT + CLASSES - 1))
 #define PAGE_BYTES 4096u
 #define ABSURD_BYTES ((size_t)1 << 40) /* not worth asking the system for */
@@ -35,7 +36,7 @@ static size_t in_use;
 
 static unsigned class_of(size_t bytes)
 {
-    return bytes <= PAGE_BYTES ? 0 : (unsigned)(64 - __builtin_clzll(bytes - 1)) - SMALLEST_SHIFT;
+    return bytes <= SMALLEST_BYTES ? 0 : (unsigned)(64 - __builtin_clzll(bytes - 1)) - SMALLEST_SHIFT;
 }
 
 /* Above the largest class only whole pages are promised: a body of 17 MiB need not take 32. */
@@ -43,7 +44,7 @@ static size_t capacity_for(size_t bytes)
 {
     if (bytes > LARGEST_BYTES)
         return (bytes + PAGE_BYTES - 1) & ~(size_t)(PAGE_BYTES - 1);
-    return (size_t)PAGE_BYTES << class_of(bytes);
+    return SMALLEST_BYTES << class_of(bytes);
 }
 
 static void *system_alloc(size_t capacity)

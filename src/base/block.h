@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * A per-thread cache of large byte blocks in powers of two from 4 KiB to 4 MiB, so that bodies and buffers neither fault
+ * A per-thread cache of byte blocks in powers of two from 512 bytes to 4 MiB, so that bodies and buffers neither fault
  * fresh pages for each request nor stay forever: at most BLOCK_CACHE_BYTES are kept free per thread, the rest goes back.
  * A block may be freed on another thread than it came from; it then joins that thread's cache.
  */

@@ -87,7 +87,7 @@ enum exchange_step exchange_plan(struct exchange *x)
         return refuse_model(x, ERR_UNKNOWN_MODEL, "there is no model", " here; GET /v1/models lists those that are");
     if (!key_may_ask(x->key, x->facts->model))
         return refuse_model(x, ERR_FORBIDDEN, "this key may not ask for the model", "");
-    struct plan_facts facts = {.api = x->api, .key = x->key, .now_ns = loop_now_ns(l), .random = loop_random(l)};
+    struct plan_facts facts = {.api = x->api, .key = x->key, .asked = x->facts->model, .now_ns = loop_now_ns(l), .random = loop_random(l)};
     if (plan_make(&x->arena, x->model, x->binding->health, &facts, &x->plan) != ERR_OK)
         return refuse_model(x, ERR_NO_PROVIDER, "no provider of the model", " can answer this kind of request");
     x->attempts_max = c->retry.attempts_max < LIMIT_ATTEMPTS ? c->retry.attempts_max : LIMIT_ATTEMPTS;

@@ -9,6 +9,7 @@
 #include "exchange/exchange_private.h"
 
 #define HEADERS_MAX 32u
+#define SLICES_MAX 8u
 
 static const struct span forwarded_headers[] = { /* what a client may say to a provider beside the body */
     {"traceparent", 11}, {"tracestate", 10}, {"baggage", 7}, {"openai-beta", 11}, {"anthropic-beta", 14}, {"anthropic-version", 17},
@@ -26,7 +27,7 @@ static unsigned request_headers(struct exchange *x, const struct endpoint *endpo
     unsigned n = 0;
     out[n++] = (struct header){SPAN("content-type"), SPAN("application/json")};
     out[n++] = (struct header){SPAN("user-agent"), SPAN("entente/" ENTENTE_VERSION)};
-    n += p->dialect->endpoint_headers(&x->arena, endpoint, out + n, HEADERS_MAX - n - (unsigned)COUNT_OF(forwarded_headers));
+    n += p->dialect->endpoint_headers(&x->attempt_arena, endpoint, out + n, HEADERS_MAX - n - (unsigned)COUNT_OF(forwarded_headers));
     for (unsigned i = 0; i < COUNT_OF(forwarded_headers) && n < HEADERS_MAX; i++) {
         struct span value = http_header(&stream_base(x->stream)->head, forwarded_headers[i]);
         if (value.p)
@@ -42,7 +43,7 @@ static struct span request_target(struct exchange *x, const struct endpoint *end
     struct buf target;
     buf_init(&target, LIMIT_TARGET_BYTES);
     enum err e = x->deployment->provider->dialect->endpoint_target(&target, endpoint);
-    struct span copy = e ? SPAN_NONE : arena_dup(&x->arena, buf_span(&target));
+    struct span copy = e ? SPAN_NONE : arena_dup(&x->attempt_arena, buf_span(&target));
     buf_fini(&target);
     return copy;
 }
@@ -56,23 +57,31 @@ static uint64_t time_left(const struct exchange *x, uint64_t limit_ns)
     return limit_ns && limit_ns < left ? limit_ns : left;
 }
 
+/* A copy that lasts as long as the call. */
+static void *keep(struct exchange *x, const void *bytes, size_t n)
+{
+    return memcpy(arena_alloc(&x->attempt_arena, n), bytes, n);
+}
+
 static bool start_call(struct exchange *x)
 {
     const struct deployment *d = x->deployment;
     const struct provider *p = d->provider;
     struct span model = d->model.n ? d->model : x->facts->model;
     struct endpoint endpoint = {x->api, p->base_path, model, p->credential, p->api_version, x->facts->stream};
-    struct iovec *slices = ARENA_ARRAY(&x->arena, struct iovec, 8);
-    struct header *headers = ARENA_ARRAY(&x->arena, struct header, HEADERS_MAX);
+    struct header headers[HEADERS_MAX];
+    struct iovec slices[SLICES_MAX];
+    unsigned headers_n = request_headers(x, &endpoint, headers);
     bool ask_usage = x->facts->stream && p->ask_usage == ASK_USAGE_YES;
+    unsigned slices_n = dialect_edit_request(&x->attempt_arena, x->facts, exchange_body(x), model, ask_usage, slices);
     struct call_options options = {
         .method = SPAN("POST"),
         .target = request_target(x, &endpoint),
         .authority = p->authority,
-        .headers = headers,
-        .headers_n = request_headers(x, &endpoint, headers),
-        .body = slices,
-        .body_n = dialect_edit_request(&x->arena, x->facts, exchange_body(x), model, ask_usage, slices),
+        .headers = keep(x, headers, headers_n * sizeof headers[0]),
+        .headers_n = headers_n,
+        .body = keep(x, slices, slices_n * sizeof slices[0]),
+        .body_n = slices_n,
         .first_byte_timeout_ns = p->first_byte_timeout_ns,
         .idle_timeout_ns = p->idle_timeout_ns,
         .total_timeout_ns = time_left(x, 0),
@@ -109,6 +118,7 @@ enum exchange_step exchange_dial(struct exchange *x)
     if (x->deadline_ns == UINT64_MAX && x->deployment->provider->total_timeout_ns)
         x->deadline_ns = x->started_ns + x->deployment->provider->total_timeout_ns;
     reset_answer(x);
+    arena_fini(&x->attempt_arena);
     x->attempts[x->attempts_n++] = (struct attempt_note){.deployment = x->deployment};
     x->attempt_started_ns = now;
     health_begin(x->binding->health, x->deployment, now);

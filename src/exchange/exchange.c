@@ -105,7 +105,8 @@ void exchange_start(struct exchanger *e, struct stream *s, const struct route *r
     base->user = x;
     x->binding = e->binding;
     x->binding->references++;
-    arena_init(&x->arena, 1024);
+    arena_init(&x->arena, 512);
+    arena_init(&x->attempt_arena, 1024);
     timer_init(&x->timer, base->loop, timer_fired, x);
     buf_init(&x->body, SIZE_MAX);
     buf_init(&x->answer, e->options.limits.answer_max);
@@ -130,6 +131,8 @@ enum exchange_step exchange_done(struct exchange *x)
     sse_fini(&x->sse);
     buf_fini(&x->body);
     buf_fini(&x->answer);
+    free((void *)(uintptr_t)x->body_small.p);
+    arena_fini(&x->attempt_arena);
     list_remove(&x->link);
     stat_sub(&x->owner->stats.under_way, 1);
     binding_unref(x->binding);

@@ -71,12 +71,13 @@ struct exchange {
     const struct model *model;
     struct request_facts *facts;
     struct buf body;            /* kept for retries and for an estimate */
-    struct span body_small;     /* the same in the arena, once it was moved there */
+    struct span body_small;     /* the same at its exact size on the heap, once a stream runs */
     uint64_t started_ns, received_ns, bytes_in;
     int64_t started_wall_us;
 
     /* the attempts */
     struct plan plan;
+    struct arena attempt_arena; /* the provider's request: gone once it was sent and is being answered */
     struct attempt_note *attempts;
     unsigned attempts_n, attempts_max;
     struct call *call;

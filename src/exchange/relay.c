@@ -7,11 +7,13 @@
  *   relay_head -> AWAIT, relay_body* -> RELAY, relay_end -> METER | RETRY | REFUSE | BREAK
  */
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "base/log.h"
 #include "exchange/exchange_private.h"
 
 #define SLICES_MAX 64
+#define SMALL_BODY_BYTES (3 * KIB)
 
 static void send_ping_when_due(struct exchange *x)
 {
@@ -88,14 +90,21 @@ static void keep(struct exchange *x, struct span piece)
         lose(x, ERR_PROVIDER_PROTOCOL, "the answer is larger than the limit");
 }
 
-/* The request's bytes are needed only for another attempt and for an estimate; when they are few they move where they take no block. */
-static void shrink_body(struct exchange *x)
+/* Once a stream runs there will be no other attempt: what is left of the request is its body, for an estimate, and a small one moves to
+ * where it takes no block. A provider that answers before it has the whole request keeps everything as it is. */
+static void shed_request(struct exchange *x)
 {
     size_t n = buf_bytes(&x->body);
-    if (!x->body.p || n > 3 * KIB)
+    if (!call_body_is_done(x->call))
         return;
     call_body_sent_release(x->call);
-    x->body_small = arena_dup(&x->arena, buf_span(&x->body));
+    arena_fini(&x->attempt_arena);
+    stream_release_head(x->stream);
+    char *small = x->body.p && n <= SMALL_BODY_BYTES ? malloc(n + 1) : NULL;
+    if (!small)
+        return;
+    memcpy(small, buf_span(&x->body).p, n);
+    x->body_small = span_of(small, n);
     buf_fini(&x->body);
 }
 
@@ -104,7 +113,7 @@ static void start_relaying(struct exchange *x)
     if (!x->begun)
         finish_begin_stream(x);
     x->relayed = true;
-    shrink_body(x);
+    shed_request(x);
     exchange_go(x, EXCHANGE_RELAY);
 }
 

@@ -36,6 +36,7 @@ struct gateway {
     struct gateway_options options;
     struct config *config;
     char *path;                /* of the config file; NULL when there is none to reload */
+    char *data_dir;            /* the one in use, whatever later configs say */
     struct worker_thread *threads;
     unsigned threads_n;
     struct worker **workers;
@@ -54,26 +55,26 @@ struct gateway {
 
 static void data_path(const struct gateway *g, const char *name, char out[PATH_MAX])
 {
-    snprintf(out, PATH_MAX, "%s/%s", g->config->data_dir, name);
+    snprintf(out, PATH_MAX, "%s/%s", g->data_dir, name);
 }
 
 static enum err own_data_dir(struct gateway *g, char why[512])
 {
     char path[PATH_MAX], text[32] = "";
-    if (mkdir(g->config->data_dir, 0700) != 0 && errno != EEXIST) {
-        snprintf(why, 512, "the data directory %.300s cannot be made: %s", g->config->data_dir, strerror(errno));
+    if (mkdir(g->data_dir, 0700) != 0 && errno != EEXIST) {
+        snprintf(why, 512, "the data directory %.300s cannot be made: %s", g->data_dir, strerror(errno));
         return ERR_IO;
     }
     data_path(g, "entente.pid", path);
     g->pid_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (g->pid_fd < 0) {
-        snprintf(why, 512, "the data directory %.300s cannot be written: %s", g->config->data_dir, strerror(errno));
+        snprintf(why, 512, "the data directory %.300s cannot be written: %s", g->data_dir, strerror(errno));
         return ERR_IO;
     }
     if (flock(g->pid_fd, LOCK_EX | LOCK_NB) != 0) {
         ssize_t n = pread(g->pid_fd, text, sizeof text - 1, 0);
         text[n > 0 ? strcspn(text, "\n") : 0] = 0;
-        snprintf(why, 512, "the data directory %.300s is in use by another entente (pid %s); stop it, or set another `data:`", g->config->data_dir, text);
+        snprintf(why, 512, "the data directory %.300s is in use by another entente (pid %s); stop it, or set another `data:`", g->data_dir, text);
         return ERR_IO;
     }
     int n = snprintf(text, sizeof text, "%ld\n", (long)getpid());
@@ -127,7 +128,7 @@ static enum err open_usage_log(struct gateway *g, char why[512])
     }
     enum err e = usage_log_open(g->control, &o, &g->usage_log);
     if (e)
-        snprintf(why, 512, "the usage log in %.300s cannot be opened", g->config->data_dir);
+        snprintf(why, 512, "the usage log in %.300s cannot be opened", g->data_dir);
     return e;
 }
 
@@ -293,6 +294,7 @@ static void discard(struct gateway *g)
     free(g->threads);
     free(g->workers);
     free(g->path);
+    free(g->data_dir);
     free(g);
 }
 
@@ -321,13 +323,14 @@ enum err gateway_start(const struct gateway_options *o, struct gateway **ret, ch
     g->options = *o;
     g->config = o->config;
     g->path = o->config->path ? strdup(o->config->path) : NULL;
+    g->data_dir = strdup(o->config->data_dir);
     g->pid_fd = -1;
     g->generation = 1;
     g->config->catalog->generation = 1;
     g->threads_n = o->config->workers;
     g->threads = calloc(g->threads_n, sizeof *g->threads);
     g->workers = calloc(g->threads_n, sizeof(struct worker *));
-    CHECK(g->threads && g->workers);
+    CHECK(g->threads && g->workers && g->data_dir);
     sem_init(&g->acknowledged, 0, 0);
     pthread_barrier_init(&g->stopped, NULL, g->threads_n);
     g->log_exchanges = o->config->log.exchanges;
@@ -353,9 +356,10 @@ static void log_errors(const struct config_errors *errors)
 }
 
 /* What a running gateway cannot change: it goes on as it was, and says so. */
-static void warn_of_unchangeable(const struct config *now, const struct config *next)
+static void warn_of_unchangeable(const struct gateway *g, const struct config *next)
 {
-    bool same = now->listen_n == next->listen_n && now->workers == next->workers && strcmp(now->data_dir, next->data_dir) == 0;
+    const struct config *now = g->config;
+    bool same = now->listen_n == next->listen_n && now->workers == next->workers && strcmp(g->data_dir, next->data_dir) == 0;
     for (unsigned i = 0; same && i < now->listen_n; i++)
         same = strcmp(now->listen[i].text, next->listen[i].text) == 0 && !now->listen[i].tls == !next->listen[i].tls;
     if (!same)
@@ -373,7 +377,7 @@ bool gateway_reload(struct gateway *g)
     config_errors_init(&errors);
     bool ok = config_load(g->path, g->options.world, &next, &errors) == ERR_OK;
     if (ok) {
-        warn_of_unchangeable(g->config, next);
+        warn_of_unchangeable(g, next);
         next->catalog->generation = g->generation + 1;
         order_all(g, use_config, next);
         log_set_level(next->log.level);

@@ -156,7 +156,7 @@ TEST(blocks_are_as_large_as_asked_and_all_come_back)
     char *block[COUNT_OF(sizes)];
     for (size_t i = 0; i < COUNT_OF(sizes); i++) {
         REQUIRE((block[i] = block_alloc(sizes[i], &capacity[i])) != NULL);
-        EXPECT(capacity[i] >= sizes[i] && capacity[i] >= 4096);
+        EXPECT(capacity[i] >= sizes[i] && capacity[i] >= 512);
         block[i][0] = block[i][capacity[i] - 1] = 'x';
     }
     EXPECT(block_bytes_in_use() > before + 21 * MIB);
