@@ -254,15 +254,18 @@ static bool forbids_length(int status)
     return status == 204 || status < 200;
 }
 
-static bool is_over(const struct stream *s) /* the connection broke; on_abort is on its way */
+/* The connection broke and on_abort is on its way; unless the handler is through by itself, and then it must not come. */
+static bool is_over(struct stream *s, bool last)
 {
-    return s->conn->dead || s->ended;
+    bool over = s->conn->dead || s->ended;
+    s->ended = s->ended || (over && last);
+    return over;
 }
 
 void h1_reply(struct stream *s, int status, const struct header *headers, unsigned n, struct span body)
 {
     struct conn *c = s->conn;
-    if (is_over(s))
+    if (is_over(s, true))
         return;
     CHECK(!s->began);
     struct answer a = {.status = status, .headers = headers, .headers_n = n, .length = forbids_length(status) ? UINT64_MAX : body.n};
@@ -280,7 +283,7 @@ void h1_reply(struct stream *s, int status, const struct header *headers, unsign
 void h1_begin(struct stream *s, int status, const struct header *headers, unsigned n, uint64_t content_length)
 {
     struct conn *c = s->conn;
-    if (is_over(s))
+    if (is_over(s, false))
         return;
     CHECK(!s->began);
     s->began = true;
@@ -299,7 +302,7 @@ void h1_begin(struct stream *s, int status, const struct header *headers, unsign
 
 void h1_flush_head(struct stream *s)
 {
-    if (is_over(s) || s->flushed)
+    if (is_over(s, false) || s->flushed)
         return;
     s->flushed = true;
     conn_send(s->conn, NULL, 0);
@@ -338,7 +341,7 @@ static size_t sum_of(const struct iovec *parts, int n)
 bool h1_write(struct stream *s, const struct iovec *parts, int n, bool last)
 {
     struct conn *c = s->conn;
-    if (is_over(s))
+    if (is_over(s, last))
         return true;
     size_t bytes = s->bodiless ? 0 : sum_of(parts, n);
     CHECK(s->began && bytes <= s->answer_left);
@@ -368,7 +371,7 @@ bool h1_write(struct stream *s, const struct iovec *parts, int n, bool last)
 void h1_break(struct stream *s)
 {
     struct conn *c = s->conn;
-    if (is_over(s))
+    if (is_over(s, true))
         return;
     s->ended = true;
     c->paused = false;

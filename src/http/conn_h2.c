@@ -972,14 +972,17 @@ static void collect_fields(struct fields *f, struct stream *s, int status, const
             add(f, lower(f, headers[i].name), headers[i].value);
 }
 
-static bool is_gone(const struct stream *s)
+/* The connection broke and on_abort is on its way; unless the handler is through by itself, and then it must not come. */
+static bool is_gone(struct stream *s, bool last)
 {
-    return s->ended || s->conn->dead || !s->conn->h2 || !s->conn->h2->session;
+    bool gone = s->ended || s->conn->dead || !s->conn->h2->session;
+    s->ended = s->ended || (gone && last);
+    return gone;
 }
 
 void h2_begin(struct stream *s, int status, const struct header *headers, unsigned n, uint64_t content_length)
 {
-    if (is_gone(s))
+    if (is_gone(s, false))
         return;
     CHECK(!s->began);
     s->began = true;
@@ -995,7 +998,7 @@ void h2_begin(struct stream *s, int status, const struct header *headers, unsign
 
 void h2_flush_head(struct stream *s)
 {
-    if (!is_gone(s))
+    if (!is_gone(s, false))
         wake(s->conn);
 }
 
@@ -1016,14 +1019,15 @@ static enum err hold_parts(struct stream *s, const struct iovec *parts, int n)
 
 bool h2_write(struct stream *s, const struct iovec *parts, int n, bool last)
 {
-    if (is_gone(s))
+    if (is_gone(s, last))
         return true;
     CHECK(s->began);
     size_t before = buf_bytes(&s->out);
     if (!before)
         s->progress_ns = loop_now_ns(s->base.loop);
     if (!s->bodiless && hold_parts(s, parts, n) != ERR_OK) {
-        h2_break(s);
+        reset(s->conn, s->h2_id, NGHTTP2_INTERNAL_ERROR); /* on_abort follows, unless this was the last write */
+        s->ended = last;
         return true;
     }
     size_t bytes = s->bodiless ? 0 : buf_bytes(&s->out) - before;
@@ -1047,7 +1051,7 @@ bool h2_write(struct stream *s, const struct iovec *parts, int n, bool last)
 
 void h2_reply(struct stream *s, int status, const struct header *headers, unsigned n, struct span body)
 {
-    if (is_gone(s))
+    if (is_gone(s, true))
         return;
     h2_begin(s, status, headers, n, body.n);
     struct iovec part = {(void *)(uintptr_t)body.p, body.n};
@@ -1056,7 +1060,7 @@ void h2_reply(struct stream *s, int status, const struct header *headers, unsign
 
 void h2_break(struct stream *s)
 {
-    if (is_gone(s))
+    if (is_gone(s, true))
         return;
     s->broken = true;
     if (!s->began || s->bodiless)
