@@ -16,7 +16,7 @@ extern const struct dialect dialect_azure_openai;
     (((key).raw.n == sizeof(literal) - 1 && memcmp((key).raw.p, literal, sizeof(literal) - 1) == 0) || \
      (UNLIKELY((key).has_escapes) && json_key_is(key, SPAN(literal))))
 
-/* ---- openai_scan.c: the hot path ---- */
+/* ---- the hot path: openai_scan_request.c, openai_scan.c ---- */
 enum err openai_scan_request(struct arena *a, enum api api, struct span body, struct request_facts *ret, struct complaint *why);
 enum err openai_scan_request_model_optional(struct arena *a, enum api api, struct span body, struct request_facts *ret, struct complaint *why);
 void openai_scan_event(enum api api, struct span data, struct answer_notes *notes, struct event_scan *ret);
@@ -40,7 +40,7 @@ bool openai_decimal_nano(struct span number, int64_t *ret); /* "0.00216775" is 2
 enum neutral_stop openai_stop(struct json_string word);
 const char *openai_stop_word(enum neutral_stop s);
 
-/* ---- the translating half: openai_request.c, openai_answer.c, openai_stream.c ---- */
+/* ---- the translating half: openai_decode.c, openai_encode.c, openai_answer.c, openai_stream_*.c ---- */
 enum err openai_decode_request(struct arena *a, enum api api, struct span body, struct neutral_request *ret, struct complaint *why);
 enum err openai_encode_request(struct buf *out, const struct neutral_request *request, struct complaint *why);
 enum err openai_read_answer(struct arena *a, enum api api, struct span body, struct neutral_answer *ret);

@@ -36,6 +36,17 @@ enum err openai_read_function(struct json *j, struct arena *a, struct neutral_to
 enum err openai_read_annotations(struct json *j, struct arena *a, struct neutral_citation **list);
 enum err openai_read_message(struct message_reader *r, struct neutral_message *ret);
 
+/* openai_fields.c: the plain keys of requests */
+struct openai_field;
+const struct openai_field *openai_field_find(enum neutral_task task, struct json_string key); /* NULL: none of them */
+const char *openai_field_key(const struct openai_field *f);
+const char *openai_field_wanted(const struct openai_field *f); /* "an integer", for complaints */
+bool openai_field_read(const struct openai_field *f, struct json *j, struct arena *a, struct neutral_request *r); /* false: of a wrong type */
+void openai_fields_write(struct json_out *o, const struct neutral_request *r, bool ours);
+const char *openai_fields_compatible_only(const struct neutral_request *r, unsigned *at); /* said ones that OpenAI refuses; NULL: no more */
+bool openai_take_said(struct json *j, enum neutral_said *ret);
+bool openai_take_int(struct json *j, struct neutral_int *ret);
+
 enum err openai_write_content(struct json_out *o, struct loss_sink *s, const struct neutral_part *parts, bool as_string, bool absent);
 enum err openai_write_message(struct json_out *o, struct arena *a, struct loss_sink *s, const struct neutral_message *m, bool ours);
 enum err openai_write_answer_message(struct json_out *o, struct arena *a, const struct neutral_choice *c, bool ours);
