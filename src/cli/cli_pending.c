@@ -12,6 +12,5 @@ static int pending(const char *name)
     return CLI_FAILED;
 }
 
-int cli_sim(int argc, char **argv) { return pending("sim"); }
 int cli_demo(int argc, char **argv) { return pending("demo"); }
 int cli_top(int argc, char **argv) { return pending("top"); }
