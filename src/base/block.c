@@ -20,6 +20,7 @@
 #define PAGE_BYTES 4096u
 #define ABSURD_BYTES ((size_t)1 << 40) /* not worth asking the system for */
 #define MAP_BYTES (64u * 1024u)
+#define SMALL_CLASS_BYTES (256u * 1024u) /* kept per size below MAP_BYTES: past a burst, malloc can give the memory to other sizes */
 
 struct free_block {
     struct free_block *next;
@@ -69,8 +70,8 @@ static void *cache_take(unsigned class)
     if (!block)
         return NULL;
     cache.first[class] = block->next;
-    cache.class_bytes[class] -= (size_t)PAGE_BYTES << class;
-    cache.bytes -= (size_t)PAGE_BYTES << class;
+    cache.class_bytes[class] -= SMALLEST_BYTES << class;
+    cache.bytes -= SMALLEST_BYTES << class;
     return block;
 }
 
@@ -79,8 +80,8 @@ static void cache_put(unsigned class, void *memory)
     struct free_block *block = memory;
     block->next = cache.first[class];
     cache.first[class] = block;
-    cache.class_bytes[class] += (size_t)PAGE_BYTES << class;
-    cache.bytes += (size_t)PAGE_BYTES << class;
+    cache.class_bytes[class] += SMALLEST_BYTES << class;
+    cache.bytes += SMALLEST_BYTES << class;
 }
 
 /* Gives up a block of the size that holds most, so that the cache follows what the load asks for now. */
@@ -90,7 +91,7 @@ static void cache_evict(void)
     for (unsigned class = 1; class < CLASSES; class++)
         if (cache.class_bytes[class] > cache.class_bytes[fullest])
             fullest = class;
-    system_free(cache_take(fullest), (size_t)PAGE_BYTES << fullest);
+    system_free(cache_take(fullest), SMALLEST_BYTES << fullest);
 }
 
 void *block_alloc(size_t bytes, size_t *ret_capacity)
@@ -116,6 +117,10 @@ void block_free(void *block, size_t capacity)
     __atomic_fetch_sub(&in_use, capacity, __ATOMIC_RELAXED);
     if (UNDER_ASAN || capacity > LARGEST_BYTES) {
         system_free(block, capacity);
+        return;
+    }
+    if (capacity < MAP_BYTES && cache.class_bytes[class_of(capacity)] >= SMALL_CLASS_BYTES) {
+        free(block);
         return;
     }
     cache_put(class_of(capacity), block);
