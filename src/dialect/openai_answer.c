@@ -58,10 +58,7 @@ static enum err read_message(struct answer_reader *r, struct neutral_choice *c)
     enum err e = openai_read_message(&reader, &m);
     if (e)
         return ERR_PROVIDER_PROTOCOL;
-    struct neutral_part **end = &c->parts;
-    while (*end)
-        end = &(*end)->next;
-    *end = m.parts;
+    NEUTRAL_APPEND(&c->parts, m.parts);
     c->role = m.role;
     c->content_is_absent = m.content_is_absent;
     c->message_extra = m.extra;

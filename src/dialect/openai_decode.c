@@ -138,10 +138,9 @@ static enum err read_tool(struct request_reader *d, struct neutral_tool *tool)
 
 static struct neutral_tool *add_tool(struct request_reader *d)
 {
-    struct neutral_tool **end = &d->r->tools;
-    while (*end)
-        end = &(*end)->next;
-    return *end = ARENA_NEW(d->arena, struct neutral_tool);
+    struct neutral_tool *tool = ARENA_NEW(d->arena, struct neutral_tool);
+    NEUTRAL_APPEND(&d->r->tools, tool);
+    return tool;
 }
 
 static enum err read_tools(struct request_reader *d)
@@ -179,11 +178,9 @@ static enum neutral_choose choose_of(struct span word)
 
 static void add_name(struct arena *a, struct neutral_tool_choice *c, struct span name)
 {
-    struct neutral_name **end = &c->names;
-    while (*end)
-        end = &(*end)->next;
-    *end = ARENA_NEW(a, struct neutral_name);
-    (*end)->name = name;
+    struct neutral_name *one = ARENA_NEW(a, struct neutral_name);
+    one->name = name;
+    NEUTRAL_APPEND(&c->names, one);
 }
 
 static void read_allowed(struct arena *a, struct neutral_tool_choice *c)
@@ -330,12 +327,10 @@ static enum err read_stop(struct request_reader *d)
 
 static struct neutral_input *add_input(struct request_reader *d, enum neutral_input_kind kind)
 {
-    struct neutral_input **end = &d->r->inputs;
-    while (*end)
-        end = &(*end)->next;
-    *end = ARENA_NEW(d->arena, struct neutral_input);
-    (*end)->kind = kind;
-    return *end;
+    struct neutral_input *in = ARENA_NEW(d->arena, struct neutral_input);
+    in->kind = kind;
+    NEUTRAL_APPEND(&d->r->inputs, in);
+    return in;
 }
 
 static enum err read_one_input(struct request_reader *d)

@@ -18,11 +18,10 @@ static enum err wrong(struct message_reader *r, const char *key, const char *wan
 
 struct neutral_part *openai_part_add(struct arena *a, struct neutral_part **list, enum neutral_part_kind kind)
 {
-    while (*list)
-        list = &(*list)->next;
-    struct neutral_part *part = *list = ARENA_NEW(a, struct neutral_part);
+    struct neutral_part *part = ARENA_NEW(a, struct neutral_part);
     part->kind = kind;
     part->shape = NEUTRAL_SHAPE_OPENAI_CHAT;
+    NEUTRAL_APPEND(list, part);
     return part;
 }
 
@@ -70,12 +69,11 @@ static void note_cache(struct arena *a, struct json_string key, struct span valu
 
 enum err openai_read_extra_cache(struct json *j, struct arena *a, struct json_string key, struct neutral_extra **list, enum neutral_cache *cache)
 {
-    struct neutral_extra **end = list;
-    while (*end)
-        end = &(*end)->next;
-    enum err e = openai_read_extra(j, a, key, end);
-    if (!e && *end)
-        note_cache(a, key, (*end)->value_json, cache);
+    struct json ahead = *j;
+    struct span value;
+    enum err e = openai_read_extra(j, a, key, list);
+    if (!e && (KEY_IS(key, "cache_control") || KEY_IS(key, "prompt_cache_breakpoint")) && !json_skip(&ahead, &value))
+        note_cache(a, key, value, cache);
     return e;
 }
 
@@ -431,11 +429,9 @@ enum err openai_read_annotations(struct json *j, struct arena *a, struct neutral
     if (json_peek(j) != JSON_ARRAY)
         return json_skip(j, NULL);
     enum err e = json_enter_array(j);
-    while (*list)
-        list = &(*list)->next;
     while (!e && json_next_item(j)) {
-        struct neutral_citation *c = *list = ARENA_NEW(a, struct neutral_citation);
-        list = &c->next;
+        struct neutral_citation *c = ARENA_NEW(a, struct neutral_citation);
+        NEUTRAL_APPEND(list, c);
         e = json_skip(j, &c->raw_json);
         if (!e)
             read_url_citation(c);
@@ -456,13 +452,6 @@ static bool read_role(struct arena *a, struct json *j, enum neutral_role *ret, b
             return true;
         }
     return false;
-}
-
-static void append(struct neutral_part **list, struct neutral_part *parts)
-{
-    while (*list)
-        list = &(*list)->next;
-    *list = parts;
 }
 
 /* The keys of one message, apart until all are read, because their order on the wire is free. */
@@ -525,12 +514,11 @@ static enum err read_message_key(struct message_reader *r, struct json_string ke
         return read_spoken(r, &p->audio);
     if (KEY_IS(key, "annotations") && r->is_answer)
         return openai_read_annotations(r->j, r->arena, &p->citations);
-    e = openai_read_extra_cache(r->j, r->arena, key, &m->extra, &cache);
     if (KEY_IS(key, "prefix")) { /* Mistral: this last assistant message is to be continued */
-        const struct neutral_extra *prefix = neutral_extra_find(m->extra, SPAN("prefix"));
-        m->prefill = prefix && span_eq(prefix->value_json, SPAN("true"));
+        struct json ahead = *r->j;
+        m->prefill = json_peek(&ahead) == JSON_BOOL && json_read_bool(&ahead, &m->prefill) == ERR_OK && m->prefill;
     }
-    return e;
+    return openai_read_extra_cache(r->j, r->arena, key, &m->extra, &cache);
 }
 
 static void assemble(struct arena *a, struct neutral_message *m, struct pieces *p)
@@ -544,18 +532,18 @@ static void assemble(struct arena *a, struct neutral_message *m, struct pieces *
         return;
     }
     if (p->citations) {
-        struct neutral_part **text = &p->content;
-        while (*text && (*text)->kind != NEUTRAL_TEXT)
-            text = &(*text)->next;
-        if (!*text)
-            *text = openai_part_add(a, &p->content, NEUTRAL_TEXT);
-        (*text)->citations = p->citations;
+        struct neutral_part *text = p->content;
+        while (text && text->kind != NEUTRAL_TEXT)
+            text = text->next;
+        if (!text)
+            text = openai_part_add(a, &p->content, NEUTRAL_TEXT);
+        text->citations = p->citations;
     }
-    append(&m->parts, p->reasoning);
-    append(&m->parts, p->content);
-    append(&m->parts, p->refusal);
-    append(&m->parts, p->audio);
-    append(&m->parts, p->calls);
+    NEUTRAL_APPEND(&m->parts, p->reasoning);
+    NEUTRAL_APPEND(&m->parts, p->content);
+    NEUTRAL_APPEND(&m->parts, p->refusal);
+    NEUTRAL_APPEND(&m->parts, p->audio);
+    NEUTRAL_APPEND(&m->parts, p->calls);
 }
 
 enum err openai_read_message(struct message_reader *r, struct neutral_message *ret)

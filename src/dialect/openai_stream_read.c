@@ -55,13 +55,16 @@ static void close_part(struct stream_reader *r, struct neutral_stream_choice *c,
         event->call = (struct neutral_tool_call){.id = p->id.p ? p->id : SPAN(""), .name = SPAN("")};
     }
     add_part(r, NEUTRAL_EVENT_PART_END, c, p);
+    neutral_part_drop(c, p);
 }
 
 static void close_parts(struct stream_reader *r, struct neutral_stream_choice *c, bool calls_too, enum neutral_part_kind but)
 {
-    for (struct neutral_open_part *p = c->open; p; p = p->next)
+    for (struct neutral_open_part *p = c->open, *next; p; p = next) {
+        next = p->next;
         if (p->open && (calls_too || (p->kind != NEUTRAL_TOOL_CALL && p->kind != but)))
             close_part(r, c, p);
+    }
 }
 
 /* The open part of this kind; another kind of text closes. */

@@ -369,6 +369,15 @@ static void write_failure(struct json_out *o, struct neutral_writer *w, const st
     w->failed = true;
 }
 
+/* Nothing on the wire tells that a part has ended. */
+static void drop_part(struct neutral_writer *w, const struct neutral_event *event)
+{
+    struct neutral_stream_choice *c = neutral_stream_choice(w->arena, &w->choices, event->choice);
+    const struct neutral_open_part *p = neutral_part_find(c, event->part);
+    if (p)
+        neutral_part_drop(c, p);
+}
+
 enum err openai_write_event(struct buf *out, enum api api, const struct neutral_event *event, struct neutral_writer *w)
 {
     struct json_out o = json_out_begin(out);
@@ -382,7 +391,7 @@ enum err openai_write_event(struct buf *out, enum api api, const struct neutral_
     case NEUTRAL_EVENT_CITATION: write_citation(&o, api, w, event); break;
     case NEUTRAL_EVENT_LOGPROBS: write_beside(&o, api, w, event->choice, "logprobs", event->json, NULL); break;
     case NEUTRAL_EVENT_SAFETY: write_safety(&o, api, w, event); break;
-    case NEUTRAL_EVENT_PART_END: break;
+    case NEUTRAL_EVENT_PART_END: drop_part(w, event); break;
     case NEUTRAL_EVENT_FINISH: write_finish(&o, api, w, event); break;
     case NEUTRAL_EVENT_USAGE: keep_usage(w, event); break;
     case NEUTRAL_EVENT_EXTRA: write_extra(&o, api, w, event); break;

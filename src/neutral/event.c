@@ -113,3 +113,13 @@ struct neutral_open_part *neutral_part_find(const struct neutral_stream_choice *
         p = p->next;
     return p;
 }
+
+/* So that a stream which goes back and forth between thinking and text does not make a longer and longer list to look through. */
+void neutral_part_drop(struct neutral_stream_choice *c, const struct neutral_open_part *part)
+{
+    struct neutral_open_part **at = &c->open;
+    while (*at && *at != part)
+        at = &(*at)->next;
+    if (*at)
+        *at = part->next;
+}

@@ -208,5 +208,6 @@ void neutral_writer_init(struct neutral_writer *w, struct arena *arena);
 struct neutral_stream_choice *neutral_stream_choice(struct arena *a, struct neutral_stream_choice **list, int index); /* finds or makes */
 struct neutral_open_part *neutral_part_add(struct arena *a, struct neutral_stream_choice *c, enum neutral_part_kind kind, int wire_index);
 struct neutral_open_part *neutral_part_find(const struct neutral_stream_choice *c, unsigned part); /* NULL when there is none */
+void neutral_part_drop(struct neutral_stream_choice *c, const struct neutral_open_part *part); /* ended: nobody asks for it again */
 
 #endif

@@ -81,11 +81,10 @@ struct json_string neutral_call_text(struct arena *a, const struct neutral_tool_
 
 struct neutral_extra *neutral_extra_add(struct arena *a, struct neutral_extra **list, struct span key, struct span value_json)
 {
-    while (*list)
-        list = &(*list)->next;
-    struct neutral_extra *extra = *list = ARENA_NEW(a, struct neutral_extra);
+    struct neutral_extra *extra = ARENA_NEW(a, struct neutral_extra);
     extra->key = key;
     extra->value_json = value_json;
+    NEUTRAL_APPEND(list, extra);
     return extra;
 }
 

@@ -48,9 +48,26 @@ struct neutral_number {
 };
 double neutral_number_value(struct neutral_number n, double unsaid);
 
+/* Adds a node (or a chain of them) at the end of a list. The first node's `last` is a shortcut to the end, so that a body with a million of
+ * something costs a million steps; a list that was linked by hand may leave it NULL. */
+#define NEUTRAL_APPEND(list, node)                                                                                   \
+    do {                                                                                                             \
+        __typeof__(node) append_node = (node), *append_list = (list), append_last = *append_list;                    \
+        if (append_last && append_last->last)                                                                        \
+            append_last = append_last->last;                                                                         \
+        while (append_last && append_last->next)                                                                     \
+            append_last = append_last->next;                                                                         \
+        if (append_last)                                                                                             \
+            append_last->next = append_node;                                                                         \
+        else                                                                                                         \
+            *append_list = append_node;                                                                              \
+        if (*append_list)                                                                                            \
+            (*append_list)->last = append_node ? append_node : append_last;                                          \
+    } while (0)
+
 /* A key that no field holds. */
 struct neutral_extra {
-    struct neutral_extra *next;
+    struct neutral_extra *next, *last;
     struct span key;        /* plain */
     struct span value_json;
 };
@@ -129,7 +146,7 @@ struct neutral_signature {
 enum neutral_cache { NEUTRAL_CACHE_NONE, NEUTRAL_CACHE_DEFAULT, NEUTRAL_CACHE_5M, NEUTRAL_CACHE_1H };
 
 struct neutral_citation {
-    struct neutral_citation *next;
+    struct neutral_citation *next, *last;
     enum { NEUTRAL_CITATION_URL, NEUTRAL_CITATION_DOCUMENT, NEUTRAL_CITATION_OTHER } kind;
     struct json_string url, title, quote;
     struct neutral_int start, end; /* which characters of the answer's text */
@@ -138,7 +155,7 @@ struct neutral_citation {
 };
 
 struct neutral_part {
-    struct neutral_part *next;
+    struct neutral_part *next, *last;
     enum neutral_part_kind kind;
     enum neutral_shape shape; /* of raw_json and extra */
     struct json_string text;
@@ -188,7 +205,7 @@ enum neutral_tool_kind {
 };
 
 struct neutral_tool {
-    struct neutral_tool *next;
+    struct neutral_tool *next, *last;
     enum neutral_tool_kind kind;
     struct span name;
     struct json_string description;
@@ -216,7 +233,7 @@ enum neutral_choose {
 };
 
 struct neutral_name {
-    struct neutral_name *next;
+    struct neutral_name *next, *last;
     struct span name;
 };
 
@@ -261,7 +278,7 @@ enum neutral_input_kind {
 };
 
 struct neutral_input {
-    struct neutral_input *next;
+    struct neutral_input *next, *last;
     enum neutral_input_kind kind;
     struct json_string text;
     struct span tokens_json;

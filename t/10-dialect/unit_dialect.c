@@ -504,6 +504,40 @@ TEST(what_a_provider_cannot_be_told_is_refused_or_listed_and_never_lost)
     end();
 }
 
+/* Were a step of the reader to look through all that came before, these would take minutes. */
+TEST(a_body_with_a_great_many_of_something_does_not_stop_the_gateway)
+{
+    static const struct {
+        enum api api;
+        const char *head, *each, *tail;
+    } table[] = {
+        {API_OPENAI_CHAT, "{\"model\":\"m\",\"messages\":[]", ",\"k\":1", "}"},
+        {API_OPENAI_CHAT, "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":[{}", ",{\"type\":\"text\",\"text\":\"\"}", "]}]}"},
+        {API_OPENAI_CHAT, "{\"model\":\"m\",\"messages\":[{\"role\":\"user\"}", ",{\"role\":\"user\",\"content\":\"\"}", "]}"},
+        {API_OPENAI_CHAT, "{\"model\":\"m\",\"messages\":[{\"role\":\"user\"", ",\"prefix\":1", "}]}"},
+        {API_OPENAI_CHAT, "{\"model\":\"m\",\"messages\":[],\"tools\":[{}", ",{}", "]}"},
+        {API_OPENAI_CHAT, "{\"model\":\"m\",\"messages\":[],\"stop\":[\"\"", ",\"\"", "]}"},
+        {API_OPENAI_EMBEDDINGS, "{\"model\":\"m\",\"input\":[\"\"", ",\"\"", "]}"},
+    };
+    enum { MANY = 200000 };
+    begin();
+    for (unsigned i = 0; i < COUNT_OF(table); i++) {
+        struct buf body;
+        struct neutral_request r;
+        struct request_facts facts;
+        struct complaint why;
+        buf_init(&body, 64u << 20);
+        REQUIRE(buf_append(&body, span_str(table[i].head)) == ERR_OK);
+        for (unsigned k = 0; k < MANY; k++)
+            REQUIRE(buf_append(&body, span_str(table[i].each)) == ERR_OK);
+        REQUIRE(buf_append(&body, span_str(table[i].tail)) == ERR_OK);
+        EXPECT_EQ(openai->scan_request(&arena, table[i].api, buf_span(&body), &facts, &why), ERR_OK);
+        EXPECT_EQ(openai->decode_request(&arena, table[i].api, buf_span(&body), &r, &why), ERR_OK);
+        buf_fini(&body);
+    }
+    end();
+}
+
 TEST(arguments_pass_between_dialects_that_write_them_as_text_and_as_objects)
 {
     static const struct {
