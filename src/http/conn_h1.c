@@ -14,6 +14,7 @@
 
 #define HEAD_READ_BYTES 4096u
 #define BODY_READ_PAST 4096u /* room behind a body of known length, so that a short read shows the socket drained */
+#define STEPS_PER_TURN 64u       /* reads, mostly: a fast upload shares the loop with others */
 #define CONTINUE SPAN("HTTP/1.1 100 Continue\r\n\r\n")
 
 /* ---- the head of an answer ---- */
@@ -763,35 +764,48 @@ static void met_end(struct conn *c)
         h1_refuse(c, ERR_BAD_REQUEST, "the connection was closed in the middle of the request");
 }
 
-/* More pipelined requests than one turn serves: the others of this loop come first. */
-static void yield_turn(struct conn *c)
+/* Before the turn ends: a connection that took its share and has more comes again after the others of this loop; one that waits for
+ * its client has a time to wait. */
+static void settle_timing(struct conn *c, bool tired)
 {
-    if (c->state == CONN_HEAD && c->served >= LIMIT_PIPELINE && (buf_bytes(&c->in) || c->readable || c->eof) && !c->blocked)
+    bool more = buf_bytes(&c->in) || c->readable || c->eof;
+    if (c->dead || c->blocked || (c->state != CONN_HEAD && c->state != CONN_BODY))
+        return;
+    if (tired && more)
         conn_set_timing(c, TIMING_YIELD, 1);
+    else if (c->timing != TIMING_NOTHING && c->timing != TIMING_YIELD)
+        return;
+    else if (c->state == CONN_BODY)
+        conn_set_timing(c, TIMING_BODY, c->server->o.body_timeout_ns);
+    else if (buf_bytes(&c->in))
+        conn_set_timing(c, TIMING_HEAD, c->server->o.head_timeout_ns);
+    else
+        conn_set_timing(c, TIMING_IDLE, c->server->o.idle_timeout_ns);
+}
+
+/* One step of what the bytes ask for; false when nothing more can be done now. */
+static bool step(struct conn *c)
+{
+    if (use_kept(c))
+        return true;
+    if (c->state == CONN_BUSY && c->readable && c->transport.sock->hangup)
+        look_for_end(c);
+    if (!is_h1(c) || !wants_bytes(c) || !(c->eof || c->readable))
+        return false;
+    if (c->eof)
+        met_end(c);
+    else
+        read_more(c);
+    return true;
 }
 
 void h1_run(struct conn *c)
 {
+    unsigned steps = 0;
     c->served = 0;
-    while (is_h1(c)) {
-        if (use_kept(c))
-            continue;
-        if (c->state == CONN_BUSY) {
-            if (c->readable && c->transport.sock->hangup)
-                look_for_end(c);
-            break;
-        }
-        if (!is_h1(c) || !wants_bytes(c))
-            break;
-        if (c->eof)
-            met_end(c);
-        else if (c->readable)
-            read_more(c);
-        else
-            break;
-    }
-    if (!c->dead)
-        yield_turn(c);
+    while (is_h1(c) && steps < STEPS_PER_TURN && step(c))
+        steps++;
+    settle_timing(c, steps == STEPS_PER_TURN || c->served >= LIMIT_PIPELINE);
 }
 
 void h1_timeout(struct conn *c)

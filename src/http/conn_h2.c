@@ -577,6 +577,18 @@ static void body_complete(struct stream *s)
         deliver(s);
 }
 
+static void headers_complete(struct conn *c, struct stream *s, nghttp2_headers_category category, bool ends)
+{
+    c->h2->in_block = false;
+    if (s && category == NGHTTP2_HCAT_REQUEST)
+        head_complete(s, ends);
+    else if (s && !s->failed)
+        judge_trailers(s);
+    buf_fini(&c->h2->fields); /* an idle connection keeps no block */
+    if (s && category != NGHTTP2_HCAT_REQUEST && ends)
+        body_complete(s);
+}
+
 static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *owner)
 {
     struct conn *c = owner;
@@ -584,15 +596,7 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *
     bool ends = frame->hd.flags & NGHTTP2_FLAG_END_STREAM;
     switch (frame->hd.type) {
     case NGHTTP2_HEADERS:
-        c->h2->in_block = false;
-        if (s && frame->headers.cat == NGHTTP2_HCAT_REQUEST) {
-            head_complete(s, ends);
-            break;
-        }
-        if (s && !s->failed)
-            judge_trailers(s);
-        if (s && ends)
-            body_complete(s);
+        headers_complete(c, s, frame->headers.cat, ends);
         break;
     case NGHTTP2_DATA:
         if (frame->hd.length && frame->hd.length == frame->data.padlen && !ends)
