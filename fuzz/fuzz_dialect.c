@@ -184,6 +184,8 @@ static void try_error(struct span body)
     struct provider_error e;
     dialect->read_error(200 + (body.n ? 2 * (unsigned char)body.p[0] : 0), &head, body, 1795400000000000, &e);
     CHECK(e.class != PROVIDER_ERROR_NONE && e.message.n <= 4096 && e.retry_after_ms >= -1);
+    struct span message = arena_printf(&arena, "\"%.*s\"", SPAN_ARG(e.message));
+    CHECK(json_check(message) == ERR_OK);
     char *text = arena_strdup(&arena, body);
     struct client_error error = {.error = ERR_PROVIDER_FAULT, .message = text, .param = text, .code = text, .request_id = text};
     struct buf out;

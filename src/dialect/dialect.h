@@ -72,7 +72,8 @@ struct answer_notes {
     struct span model_served;   /* in arena, when the provider named it; set once */
     struct arena *arena;        /* for model_served */
     int64_t provider_cost_nano; /* the provider's own stated cost in 10^-9 USD; -1 when it states none */
-    /* Text of the answer for an estimate; called for each piece while no usage was reported. NULL: not wanted. */
+    /* Text of the answer for an estimate; called for each piece while no usage was reported, so for a whole answer always (usage stands behind
+       the text there). Whole JSON strings, each: no escape is cut. NULL: not wanted. */
     void (*on_text)(void *owner, struct span escaped_json_text);
     void *owner;
 };
@@ -90,7 +91,7 @@ enum event_verdict {
 struct event_scan {
     enum event_verdict verdict;
     size_t cut_at, cut_end;    /* of EVENT_USAGE_TOO, offsets into the event's data */
-    struct span error_message; /* of EVENT_FAILED: raw escaped text, or empty */
+    struct span error_message; /* of EVENT_FAILED: escaped JSON text (json_unescape before showing it), or empty */
 };
 
 /* ---- what a provider's error means ---- */
@@ -165,6 +166,7 @@ struct dialect {
     enum err (*scan_answer)(enum api api, struct span body, struct answer_notes *notes);
     void (*read_error)(int status, const struct http_head *head, struct span body, int64_t wall_us, struct provider_error *ret);
     enum err (*read_answer)(struct arena *a, enum api api, struct span body, struct neutral_answer *ret);
+    /* Zero or more events, borrowing data and a. After the last piece, once more with SPAN_NONE: the body has ended, which gives END or ERROR. */
     enum err (*read_event)(struct arena *a, enum api api, struct span data, struct neutral_reader *state, struct neutral_event_list *ret);
 };
 

@@ -251,14 +251,23 @@ static enum neutral_said read_should_retry(const struct http_head *head)
     return span_eq_nocase(value, SPAN("true")) ? NEUTRAL_YES : span_eq_nocase(value, SPAN("false")) ? NEUTRAL_NO : NEUTRAL_UNSAID;
 }
 
-/* Not into the middle of an escape or of a character. */
+/* The bytes of the character or escape at p, in a string that the reader has found valid. */
+static size_t unit_bytes(const char *p)
+{
+    unsigned char c = (unsigned char)*p;
+    if (c == '\\')
+        return p[1] == 'u' ? 6 : 2;
+    return c < 0x80 ? 1 : c < 0xe0 ? 2 : c < 0xf0 ? 3 : 4;
+}
+
+/* Not cut in the middle of either. */
 static struct span bounded(struct span text)
 {
+    size_t n = 0;
     if (text.n <= TEXT_MAX)
         return text;
-    size_t n = TEXT_MAX;
-    while (n > TEXT_MAX - 16 && (((unsigned char)text.p[n] & 0xc0) == 0x80 || memchr(text.p + n - 6, '\\', 6)))
-        n--;
+    while (n + unit_bytes(text.p + n) <= TEXT_MAX)
+        n += unit_bytes(text.p + n);
     return span_of(text.p, n);
 }
 

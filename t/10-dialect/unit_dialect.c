@@ -385,6 +385,25 @@ TEST(an_error_says_whether_waiting_or_going_elsewhere_helps)
     end();
 }
 
+TEST(a_long_message_is_cut_between_characters)
+{
+    struct buf body;
+    struct provider_error e;
+    begin();
+    for (unsigned shift = 0; shift < 12; shift++) {
+        buf_init(&body, 65536);
+        EXPECT_EQ(buf_printf(&body, "{\"error\":\"%.*s", (int)shift, "xxxxxxxxxxxx"), ERR_OK);
+        for (unsigned i = 0; i < 1000; i++)
+            EXPECT_EQ(buf_append(&body, SPAN("\\u00e9\xc3\xa9\\n")), ERR_OK);
+        EXPECT_EQ(buf_append(&body, SPAN("\"}")), ERR_OK);
+        openai->read_error(500, NULL, buf_span(&body), 0, &e);
+        EXPECT(e.message.n > 2000 && e.message.n <= 2048);
+        EXPECT_EQ(json_check(arena_printf(&arena, "\"%.*s\"", SPAN_ARG(e.message))), ERR_OK);
+        buf_fini(&body);
+    }
+    end();
+}
+
 TEST(a_wait_is_understood_in_each_of_its_forms)
 {
     static const struct {
