@@ -4,54 +4,18 @@
  *
  * The complications: nghttp2 may not be entered from inside its own callbacks, so handlers only submit, and what is to be sent is
  * collected once, in a task at the end of the turn. And most floods are legal frame by frame: they are told by counting what a
- * peer makes us do for nothing (see struct flood).
+ * peer makes us do for nothing (h2_guard.c). What a head must be is in h2_head.c.
  */
 #include <nghttp2/nghttp2.h>
 #include <stdlib.h>
 
-#include "http/conn.h"
+#include "http/conn_h2.h"
 
-#define FLOOD_WINDOW_NS (10 * NS_PER_S)
 #define CONNECTION_WINDOW (4 * LIMIT_H2_WINDOW)
 #define DRAIN_NS NS_PER_S       /* between the notice and the GOAWAY that names the last stream */
 #define FIELD_OVERHEAD 32u      /* what RFC 9113 6.5.2 adds to each field's size */
 #define ANSWER_HEADERS_MAX 64u
 #define MADE_BYTES 4096u        /* lower-cased names of one answer */
-#define FRAME_HEAD_BYTES 9u
-#define SEEN_STREAMS 64u        /* streams remembered after their end */
-
-/* What a peer did within ten seconds that cost us and moved nothing. */
-struct flood {
-    uint64_t since_ns;
-    unsigned resets; /* streams it reset, or had us reset */
-    unsigned idle;   /* frames without effect, less the frames that had one */
-};
-
-struct frame_head {
-    uint32_t length, id;
-    uint8_t type, flags;
-};
-
-struct h2 {
-    nghttp2_session *session;
-    struct list streams;
-    struct flood flood;
-    struct buf fields;       /* of the header block that is arriving: see add_field */
-    unsigned fields_n;
-    size_t fields_size;      /* as RFC 9113 counts it */
-    bool fields_too_large;
-    uint32_t seen[SEEN_STREAMS]; /* ring: id << 1, and 1 when the peer ended or reset it */
-    unsigned seen_n;         /* ever */
-    uint8_t head[FRAME_HEAD_BYTES]; /* of the frame whose head is arriving */
-    uint8_t head_n;
-    uint32_t frame_left;     /* of the payload, or of the preface */
-    bool in_block;           /* a header block has begun and is not complete */
-    bool calm;               /* GOAWAY ENHANCE_YOUR_CALM was decided */
-    bool any_paused;
-    bool refuse_input;       /* framing was lost: what still comes is not read */
-    bool drain_noticed, drain_told;
-    uint64_t drain_ns;       /* when the notice went */
-};
 
 /* ---- the answer's bytes ---- */
 
@@ -99,9 +63,7 @@ static void reset(struct conn *c, int32_t id, uint32_t code)
     wake(c);
 }
 
-/* ---- floods ---- */
-
-static void calm_down(struct conn *c)
+void h2_calm_down(struct conn *c)
 {
     if (!c->h2->calm)
         (void)nghttp2_session_terminate_session(c->h2->session, NGHTTP2_ENHANCE_YOUR_CALM);
@@ -110,137 +72,11 @@ static void calm_down(struct conn *c)
     wake(c);
 }
 
-static struct flood *flood_now(struct conn *c)
-{
-    struct flood *f = &c->h2->flood;
-    uint64_t now_ns = loop_now_ns(c->server->loop);
-    if (now_ns - f->since_ns > FLOOD_WINDOW_NS)
-        *f = (struct flood){.since_ns = now_ns};
-    return f;
-}
-
-static void count_reset(struct conn *c)
-{
-    if (++flood_now(c)->resets > LIMIT_H2_RESETS)
-        calm_down(c);
-}
-
-static void count_idle(struct conn *c)
-{
-    if (++flood_now(c)->idle > LIMIT_H2_CONTROL_FRAMES)
-        calm_down(c);
-}
-
-static void count_useful(struct conn *c)
-{
-    struct flood *f = flood_now(c);
-    f->idle -= f->idle > 0;
-}
-
-/* ---- frames on streams that are over ----
- *
- * nghttp2 ignores them, because they may have been on their way when we reset the stream. But what follows the peer's own end of a
- * stream, or uses an identifier it passed over, breaks the protocol: RFC 9113 5.1, 5.1.1. */
-
-static void end_session(struct conn *c, uint32_t code)
+void h2_end_session(struct conn *c, uint32_t code)
 {
     (void)nghttp2_session_terminate_session(c->h2->session, code);
     c->h2->refuse_input = true;
     wake(c);
-}
-
-static uint32_t *find_seen(struct h2 *h, uint32_t id)
-{
-    unsigned n = h->seen_n < SEEN_STREAMS ? h->seen_n : SEEN_STREAMS;
-    for (unsigned i = 1; i <= n; i++) {
-        uint32_t *entry = &h->seen[(h->seen_n - i) % SEEN_STREAMS];
-        if (*entry >> 1 == id)
-            return entry;
-    }
-    return NULL;
-}
-
-static uint32_t newest_seen(const struct h2 *h)
-{
-    return h->seen_n ? h->seen[(h->seen_n - 1) % SEEN_STREAMS] >> 1 : 0;
-}
-
-static uint32_t oldest_seen(const struct h2 *h)
-{
-    return h->seen_n > SEEN_STREAMS ? h->seen[h->seen_n % SEEN_STREAMS] >> 1 : 0;
-}
-
-static void remember_end(struct h2 *h, const struct frame_head *hd)
-{
-    bool ends = hd->type == NGHTTP2_RST_STREAM || (hd->flags & NGHTTP2_FLAG_END_STREAM);
-    uint32_t *entry = ends ? find_seen(h, hd->id) : NULL;
-    if (entry)
-        *entry |= 1;
-}
-
-static void judge_stream(struct conn *c, const struct frame_head *hd)
-{
-    struct h2 *h = c->h2;
-    uint32_t id = hd->id;
-    if (hd->type != NGHTTP2_HEADERS && hd->type != NGHTTP2_DATA && hd->type != NGHTTP2_RST_STREAM)
-        return;
-    if (hd->type == NGHTTP2_HEADERS && id % 2 && id > newest_seen(h)) {
-        h->seen[h->seen_n++ % SEEN_STREAMS] = id << 1;
-    } else if (hd->type != NGHTTP2_RST_STREAM) {
-        uint32_t *entry = find_seen(h, id);
-        if (entry && *entry & 1)
-            end_session(c, NGHTTP2_STREAM_CLOSED);
-        else if (!entry && hd->type == NGHTTP2_HEADERS && id % 2 && id > oldest_seen(h))
-            end_session(c, NGHTTP2_PROTOCOL_ERROR);
-    }
-    remember_end(h, hd);
-}
-
-/* ---- walking the frames ----
- *
- * nghttp2 shows most frames that it receives, but not those it drops. So their heads are read here first. */
-
-static bool is_idle_frame(const struct frame_head *hd)
-{
-    if (hd->type == NGHTTP2_DATA)
-        return hd->length == 0 && !(hd->flags & NGHTTP2_FLAG_END_STREAM);
-    return hd->type != NGHTTP2_HEADERS && hd->type != NGHTTP2_RST_STREAM && hd->type != NGHTTP2_GOAWAY &&
-           !(hd->type == NGHTTP2_CONTINUATION && hd->length > 0);
-}
-
-static void judge_frame(struct conn *c, const uint8_t *head)
-{
-    struct frame_head hd = {
-        .length = (uint32_t)head[0] << 16 | (uint32_t)head[1] << 8 | head[2], .type = head[3], .flags = head[4],
-        .id = ((uint32_t)head[5] << 24 | (uint32_t)head[6] << 16 | (uint32_t)head[7] << 8 | head[8]) & 0x7fffffff,
-    };
-    struct h2 *h = c->h2;
-    h->frame_left = hd.length;
-    h->in_block = h->in_block && hd.type == NGHTTP2_CONTINUATION;
-    if (is_idle_frame(&hd))
-        count_idle(c);
-    else
-        count_useful(c);
-    judge_stream(c, &hd);
-}
-
-/* Returns how many of the bytes nghttp2 is to see: all, or those up to the frame that ended the session. */
-static size_t walk(struct conn *c, const char *bytes, size_t n)
-{
-    struct h2 *h = c->h2;
-    size_t at = 0;
-    while (at < n && !h->refuse_input && !h->calm) {
-        size_t skip = h->frame_left < n - at ? h->frame_left : n - at;
-        at += skip;
-        h->frame_left -= (uint32_t)skip;
-        while (at < n && !h->frame_left && h->head_n < FRAME_HEAD_BYTES)
-            h->head[h->head_n++] = (uint8_t)bytes[at++];
-        if (h->head_n == FRAME_HEAD_BYTES) {
-            h->head_n = 0;
-            judge_frame(c, h->head);
-        }
-    }
-    return at;
 }
 
 /* ---- answers that this layer makes ---- */
@@ -314,30 +150,6 @@ static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame
     return 0;
 }
 
-/* fields holds, for each field: length of the name, length of the value (32 bits each), name, value. */
-static enum err add_field(struct h2 *h, struct span name, struct span value)
-{
-    uint32_t lengths[2] = {(uint32_t)name.n, (uint32_t)value.n};
-    enum err e = buf_append(&h->fields, span_of(lengths, sizeof lengths));
-    if (!e)
-        e = buf_append(&h->fields, name);
-    return e ? e : buf_append(&h->fields, value);
-}
-
-static bool next_field(struct span *rest, struct span *ret_name, struct span *ret_value)
-{
-    uint32_t lengths[2];
-    if (rest->n < sizeof lengths)
-        return false;
-    memcpy(lengths, rest->p, sizeof lengths);
-    *rest = span_from(*rest, sizeof lengths);
-    *ret_name = span_to(*rest, lengths[0]);
-    *rest = span_from(*rest, lengths[0]);
-    *ret_value = span_to(*rest, lengths[1]);
-    *rest = span_from(*rest, lengths[1]);
-    return true;
-}
-
 /* Beyond the limit fields are counted, not kept; far beyond it the block is a bomb, and the stream ends. */
 static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const uint8_t *name, size_t name_bytes, const uint8_t *value,
                      size_t value_bytes, uint8_t flags, void *owner)
@@ -352,7 +164,7 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
         h->fields_too_large = true;
     if (h->fields_too_large)
         return 0;
-    return add_field(h, span_of(name, name_bytes), span_of(value, value_bytes)) ? NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE : 0;
+    return h2_add_field(h, span_of(name, name_bytes), span_of(value, value_bytes)) ? NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE : 0;
 }
 
 /* nghttp2 would drop the field and go on; a field that is not valid makes the request malformed. */
@@ -360,95 +172,6 @@ static int on_invalid_header(nghttp2_session *session, const nghttp2_frame *fram
                              const uint8_t *value, size_t value_bytes, uint8_t flags, void *owner)
 {
     return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
-}
-
-/* ---- a head is judged ---- */
-
-struct pseudo {
-    struct span method, scheme, path, authority, host, expect, length;
-    bool has_authority, has_host;
-};
-
-static void note_pseudo(struct pseudo *p, struct span name, struct span value)
-{
-    if (span_eq(name, SPAN(":method")))
-        p->method = value;
-    else if (span_eq(name, SPAN(":scheme")))
-        p->scheme = value;
-    else if (span_eq(name, SPAN(":path")))
-        p->path = value;
-    else if (span_eq(name, SPAN(":authority"))) {
-        p->authority = value;
-        p->has_authority = true;
-    }
-}
-
-static void note_plain(struct pseudo *p, struct span name, struct span value)
-{
-    if (span_eq(name, SPAN("host"))) {
-        p->host = value;
-        p->has_host = true;
-    } else if (span_eq(name, SPAN("expect"))) {
-        p->expect = value;
-    } else if (span_eq(name, SPAN("content-length"))) {
-        p->length = value;
-    }
-}
-
-/* Cuts the fields that were kept into the server's header array. */
-static void cut_fields(struct conn *c, struct http_head *head, struct pseudo *p)
-{
-    struct span rest = buf_span(&c->h2->fields), name, value;
-    head->headers = c->server->head->header;
-    while (next_field(&rest, &name, &value)) {
-        if (name.n && name.p[0] == ':') {
-            note_pseudo(p, name, value);
-            continue;
-        }
-        note_plain(p, name, value);
-        head->headers[head->headers_n++] = (struct header){name, span_trim(value)};
-    }
-}
-
-/* Who is asked: OK, BAD_REQUEST (answered 400), BAD_FRAMING (malformed: the stream is reset). */
-static enum err judge_authority(const struct pseudo *p, struct http_head *head, const char **why)
-{
-    struct span port = span_eq(p->scheme, SPAN("https")) ? SPAN("443") : SPAN("80");
-    if ((p->has_authority && !h1_is_host(p->authority)) || (p->has_host && !h1_is_host(p->host)))
-        return ERR_BAD_FRAMING;
-    if (p->has_authority && p->has_host && !h1_is_same_host(p->authority, p->host, port))
-        return ERR_BAD_FRAMING;
-    head->authority = p->has_authority ? p->authority : p->host;
-    if (!head->authority.n)
-        *why = "neither :authority nor Host";
-    return head->authority.n ? ERR_OK : ERR_BAD_REQUEST;
-}
-
-static enum err judge_path(const struct pseudo *p, struct http_head *head, const char **why)
-{
-    head->target = p->path;
-    if (!p->path.n || (p->path.p[0] != '/' && !span_eq(p->path, SPAN("*"))))
-        return ERR_BAD_FRAMING;
-    return h1_read_target(head, why);
-}
-
-static enum err judge_head(const struct pseudo *p, struct http_head *head, const char **why)
-{
-    head->version = 20;
-    if (h1_read_method(p->method, head, why) != ERR_OK)
-        return ERR_BAD_FRAMING;
-    if (span_eq(p->method, SPAN("CONNECT"))) {
-        *why = "this is not a proxy: CONNECT is not offered";
-        return ERR_NOT_IMPLEMENTED;
-    }
-    if (!span_eq(p->scheme, SPAN("http")) && !span_eq(p->scheme, SPAN("https")))
-        return ERR_BAD_FRAMING;
-    enum err e = judge_path(p, head, why);
-    if (!e)
-        e = judge_authority(p, head, why);
-    if (!e && p->expect.n && !span_eq_nocase(p->expect, SPAN("100-continue")))
-        e = ERR_BAD_EXPECT;
-    return e;
 }
 
 /* ---- a request is admitted, received, delivered ---- */
@@ -485,7 +208,7 @@ static enum err prepare_body(struct stream *s, struct span length)
     return s->in_pieces ? ERR_OK : buf_reserve(&s->body, (size_t)bytes);
 }
 
-static enum err admit(struct stream *s, const struct pseudo *p)
+static enum err admit(struct stream *s, const struct h2_pseudo *p)
 {
     struct server *sv = s->base.server;
     s->body_limit = sv->o.body_max;
@@ -495,7 +218,7 @@ static enum err admit(struct stream *s, const struct pseudo *p)
     return e ? e : prepare_body(s, p->length);
 }
 
-static void want_body(struct stream *s, const struct pseudo *p)
+static void want_body(struct stream *s, const struct h2_pseudo *p)
 {
     if (p->expect.n) {
         nghttp2_nv status = field(SPAN(":status"), SPAN("100"));
@@ -512,10 +235,10 @@ static void head_complete(struct stream *s, bool ends)
 {
     struct conn *c = s->conn;
     struct http_head head = {0};
-    struct pseudo p = {0};
+    struct h2_pseudo p = {0};
     const char *why = NULL;
-    cut_fields(c, &head, &p);
-    enum err e = c->h2->fields_too_large ? ERR_HEAD_TOO_LARGE : judge_head(&p, &head, &why);
+    h2_cut_fields(c, &head, &p);
+    enum err e = c->h2->fields_too_large ? ERR_HEAD_TOO_LARGE : h2_judge_head(&p, &head, &why);
     if (e == ERR_BAD_FRAMING) {
         s->failed = true;
         reset(c, s->h2_id, NGHTTP2_PROTOCOL_ERROR);
@@ -538,9 +261,9 @@ static void head_complete(struct stream *s, bool ends)
 /* Trailers are checked and dropped; they may not speak of what the head alone decides. */
 static void judge_trailers(struct stream *s)
 {
-    struct pseudo p = {0};
+    struct h2_pseudo p = {0};
     struct http_head head = {0};
-    cut_fields(s->conn, &head, &p);
+    h2_cut_fields(s->conn, &head, &p);
     if (!p.host.n && !p.length.n && !p.expect.n && !s->conn->h2->fields_too_large)
         return;
     s->failed = true;
@@ -600,12 +323,12 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *
         break;
     case NGHTTP2_DATA:
         if (frame->hd.length && frame->hd.length == frame->data.padlen && !ends)
-            count_idle(c); /* nothing but padding */
+            h2_count_idle(c); /* nothing but padding */
         if (s && ends)
             body_complete(s);
         break;
     case NGHTTP2_RST_STREAM:
-        count_reset(c);
+        h2_count_reset(c);
         break;
     }
     return 0;
@@ -616,11 +339,11 @@ static int on_frame_sent(nghttp2_session *session, const nghttp2_frame *frame, v
     struct conn *c = owner;
     struct stream *s = nghttp2_session_get_stream_user_data(session, frame->hd.stream_id);
     if (frame->hd.type == NGHTTP2_DATA || frame->hd.type == NGHTTP2_HEADERS)
-        count_useful(c);
+        h2_count_useful(c);
     if (frame->hd.type == NGHTTP2_RST_STREAM) {
         c->h2->in_block = false; /* it may have been for a header block that was given up */
         if (frame->rst_stream.error_code != NGHTTP2_NO_ERROR)
-            count_reset(c);
+            h2_count_reset(c);
     }
     bool ends = (frame->hd.type == NGHTTP2_DATA || frame->hd.type == NGHTTP2_HEADERS) && (frame->hd.flags & NGHTTP2_FLAG_END_STREAM);
     if (ends && s && !s->body_done) /* the whole answer went before the whole request came: RFC 9113 8.1 */
@@ -799,14 +522,14 @@ void h2_drain(struct conn *c)
 
 static void feed(struct conn *c, const char *bytes, size_t n)
 {
-    n = walk(c, bytes, n);
+    n = h2_walk(c, bytes, n);
     ssize_t used = nghttp2_session_mem_recv(c->h2->session, (const uint8_t *)bytes, n);
     if (used >= 0)
         return;
     if (used == NGHTTP2_ERR_FLOODED)
-        calm_down(c);
+        h2_calm_down(c);
     else if (used == NGHTTP2_ERR_BAD_CLIENT_MAGIC)
-        end_session(c, NGHTTP2_PROTOCOL_ERROR);
+        h2_end_session(c, NGHTTP2_PROTOCOL_ERROR);
     else
         conn_fail(c, ERR_CLIENT_GONE);
     c->h2->refuse_input = true;

@@ -271,12 +271,18 @@ TEST(connection_and_expect)
     check_rows(h1_parse_request, refused, COUNT_OF(refused));
 }
 
+static char *put(char *at, const char *text)
+{
+    memcpy(at, text, strlen(text));
+    return at + strlen(text);
+}
+
 static size_t put_repeated(char *out, const char *head, const char *line, unsigned n, const char *tail)
 {
-    size_t at = (size_t)sprintf(out, "%s", head);
+    char *at = put(out, head);
     for (unsigned i = 0; i < n; i++)
-        at += (size_t)sprintf(out + at, "%s", line);
-    return at + (size_t)sprintf(out + at, "%s", tail);
+        at = put(at, line);
+    return (size_t)(put(at, tail) - out);
 }
 
 TEST(heads_are_bounded)
