@@ -112,11 +112,13 @@ static enum err scan_int(struct request_scan *s, const char *param, int64_t *ret
     return json_skip(&s->j, NULL);
 }
 
+#define CHOICES_MAX 4096 /* far beyond what providers take; holds are multiplied by it */
+
 static enum err scan_choices(struct request_scan *s)
 {
     enum err e = scan_int(s, "n", &s->facts.choices);
-    if (!e && s->facts.choices < 1)
-        e = openai_complain(s->why, ERR_INVALID_PARAMETER, "n", "n must be at least 1");
+    if (!e && (s->facts.choices < 1 || s->facts.choices > CHOICES_MAX))
+        e = openai_complain(s->why, ERR_INVALID_PARAMETER, "n", "n must be between 1 and %d", CHOICES_MAX);
     return e;
 }
 

@@ -108,6 +108,7 @@ TEST(a_mistake_in_a_request_is_told_with_its_place)
         {API_OPENAI_CHAT, "{\"model\":\"m\",\"stream_options\":[],\"messages\":[]}", ERR_INVALID_PARAMETER, "stream_options"},
         {API_OPENAI_CHAT, "{\"model\":\"m\",\"stream_options\":{\"include_usage\":1},\"messages\":[]}", ERR_INVALID_PARAMETER, "stream_options.include_usage"},
         {API_OPENAI_CHAT, "{\"model\":\"m\",\"n\":0,\"messages\":[]}", ERR_INVALID_PARAMETER, "n"},
+        {API_OPENAI_CHAT, "{\"model\":\"m\",\"n\":4097,\"messages\":[]}", ERR_INVALID_PARAMETER, "n"},
         {API_OPENAI_CHAT, "{\"model\":\"m\",\"n\":1.5,\"messages\":[]}", ERR_INVALID_PARAMETER, "n"},
         {API_OPENAI_CHAT, "{\"model\":\"m\",\"max_tokens\":\"9\",\"messages\":[]}", ERR_INVALID_PARAMETER, "max_tokens"},
         {API_OPENAI_CHAT, "{\"model\":\"m\",\"messages\":{}}", ERR_INVALID_PARAMETER, "messages"},
