@@ -7,9 +7,9 @@ FIXTURES := $(or $(ENTENTE_FIXTURES),$(abspath ../shared))
 
 build:
 	@tools/need build
-	@test -f $(BUILD)/build.ninja || meson setup $(BUILD) --buildtype=release >$(BUILD).setup.log 2>&1 || { cat $(BUILD).setup.log; exit 1; }
-	@rm -f $(BUILD).setup.log
-	@ninja -C $(BUILD) --quiet
+	@mkdir -p $(BUILD)
+	@test -f $(BUILD)/build.ninja || meson setup $(BUILD) --buildtype=release >$(BUILD)/setup.log 2>&1 || { cat $(BUILD)/setup.log; exit 1; }
+	@ninja -C $(BUILD) >$(BUILD)/ninja.log 2>&1 || { cat $(BUILD)/ninja.log; exit 1; }
 	@echo "$(BUILD)/entente is ready"
 
 demo: build
