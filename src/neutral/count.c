@@ -8,70 +8,95 @@
 #define TOKENS_PER_NAME 1
 #define TOKENS_BEFORE_ANSWER 3
 
-int64_t neutral_count_text(struct json_string text, enum tokenizer_encoding encoding)
+#define EXACT_BYTES (512u * 1024u) /* of one request; what lies beyond is estimated from what was counted, so that nobody can buy seconds of CPU */
+#define BYTES_PER_TOKEN 4
+
+struct tally {
+    enum tokenizer_encoding encoding;
+    int64_t tokens;
+    uint64_t bytes;      /* that tokens stands for */
+    size_t exact_left;
+};
+
+static void tally_plain(struct tally *t, struct span text)
 {
-    if (!text.raw.n)
-        return 0;
-    if (!text.has_escapes)
-        return (int64_t)tokenizer_count(encoding, text.raw);
+    struct span exact = span_to(text, t->exact_left);
+    uint64_t rest = text.n - exact.n;
+    if (exact.n)
+        t->tokens += (int64_t)tokenizer_count(t->encoding, exact);
+    t->bytes += exact.n;
+    t->exact_left -= exact.n;
+    if (!rest)
+        return;
+    uint64_t tokens = t->bytes ? (uint64_t)t->tokens : 1, bytes = t->bytes ? t->bytes : BYTES_PER_TOKEN;
+    t->tokens += (int64_t)(rest * tokens / bytes); /* rest and tokens are below 2^32: no overflow */
+}
+
+static void tally_text(struct tally *t, struct json_string text)
+{
     struct buf plain;
-    int64_t count = 0;
+    if (!text.has_escapes || !text.raw.n) {
+        tally_plain(t, text.raw);
+        return;
+    }
     buf_init(&plain, text.raw.n + 16);
     if (json_unescape_to(&plain, text) == ERR_OK)
-        count = (int64_t)tokenizer_count(encoding, buf_span(&plain));
+        tally_plain(t, buf_span(&plain));
     buf_fini(&plain);
-    return count;
 }
 
-static int64_t count_plain(struct span text, enum tokenizer_encoding encoding) { return text.n ? (int64_t)tokenizer_count(encoding, text) : 0; }
-
-static int64_t count_part(const struct neutral_part *p, enum tokenizer_encoding encoding)
+static void tally_part(struct tally *t, const struct neutral_part *p)
 {
-    int64_t n = neutral_count_text(p->text, encoding);
-    if (p->kind == NEUTRAL_TOOL_CALL)
-        n += count_plain(p->call.name, encoding) + neutral_count_text(p->call.arguments, encoding) + count_plain(p->call.arguments_json, encoding);
+    tally_text(t, p->text);
+    if (p->kind == NEUTRAL_TOOL_CALL) {
+        tally_plain(t, p->call.name);
+        tally_text(t, p->call.arguments);
+        tally_plain(t, p->call.arguments_json);
+    }
     if (p->kind == NEUTRAL_TOOL_RESULT)
         for (const struct neutral_part *c = p->result.content; c; c = c->next)
-            n += neutral_count_text(c->text, encoding);
+            tally_text(t, c->text);
     if (p->kind == NEUTRAL_DOCUMENT && p->media.from == NEUTRAL_MEDIA_TEXT)
-        n += neutral_count_text(p->media.data, encoding);
-    return n;
+        tally_text(t, p->media.data);
 }
 
-static int64_t count_message(const struct neutral_message *m, enum tokenizer_encoding encoding)
+static void tally_message(struct tally *t, const struct neutral_message *m)
 {
-    int64_t n = TOKENS_PER_MESSAGE + count_plain(span_str(neutral_role_name(m->role)), encoding);
-    if (m->name.n)
-        n += TOKENS_PER_NAME + count_plain(m->name, encoding);
+    t->tokens += TOKENS_PER_MESSAGE + (m->name.n ? TOKENS_PER_NAME : 0);
+    tally_plain(t, span_str(neutral_role_name(m->role)));
+    tally_plain(t, m->name);
     for (const struct neutral_part *p = m->parts; p; p = p->next)
-        n += count_part(p, encoding);
-    return n;
+        tally_part(t, p);
 }
 
-static int64_t count_tool(const struct neutral_tool *t, enum tokenizer_encoding encoding)
+static void tally_tool(struct tally *t, const struct neutral_tool *tool)
 {
-    return count_plain(t->name, encoding) + neutral_count_text(t->description, encoding) + count_plain(t->schema_json, encoding);
+    tally_plain(t, tool->name);
+    tally_text(t, tool->description);
+    tally_plain(t, tool->schema_json);
 }
 
-static int64_t count_token_array(struct span json)
+static void tally_token_array(struct tally *t, struct span json)
 {
     struct json j;
-    int64_t n = 0;
     json_init(&j, json);
     if (json_enter_array(&j) == ERR_OK)
         while (json_next_item(&j) && json_skip(&j, NULL) == ERR_OK)
-            n++;
-    return n;
+            t->tokens++;
 }
 
 int64_t neutral_count_input(const struct neutral_request *r, enum tokenizer_encoding encoding)
 {
-    int64_t n = r->task == NEUTRAL_CHAT ? TOKENS_BEFORE_ANSWER : 0;
+    struct tally t = {.encoding = encoding, .tokens = r->task == NEUTRAL_CHAT ? TOKENS_BEFORE_ANSWER : 0, .exact_left = EXACT_BYTES};
     for (const struct neutral_message *m = r->messages; m; m = m->next)
-        n += count_message(m, encoding);
-    for (const struct neutral_tool *t = r->tools; t; t = t->next)
-        n += count_tool(t, encoding);
+        tally_message(&t, m);
+    for (const struct neutral_tool *tool = r->tools; tool; tool = tool->next)
+        tally_tool(&t, tool);
     for (const struct neutral_input *i = r->inputs; i; i = i->next)
-        n += i->kind == NEUTRAL_INPUT_TEXT ? neutral_count_text(i->text, encoding) : count_token_array(i->tokens_json);
-    return n + neutral_count_text(r->suffix, encoding);
+        if (i->kind == NEUTRAL_INPUT_TEXT)
+            tally_text(&t, i->text);
+        else
+            tally_token_array(&t, i->tokens_json);
+    tally_text(&t, r->suffix);
+    return t.tokens;
 }
