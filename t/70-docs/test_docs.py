@@ -4,6 +4,7 @@
 Each ```sh block is run, unless `<!-- not run: why -->` stands on the line before it. Blocks of a page run in their order, in one scratch
 folder that looks like the source tree after `make build`, with these substitutions, all of them here:
   build/entente  is a link to the program under test (ENTENTE_BUILD), which is also first in PATH as `entente`; so is build/sim
+  make build     becomes `true`: it is built
   make run       becomes `build/entente serve`, which is what it does once everything is built
 The network is a loopback of the block's own where the kernel allows (so ports of the pages are free and nothing leaves the machine).
 """
@@ -114,7 +115,7 @@ def scratch(tmp_path_factory):
 
 
 def run_block(text, folder, prefix):
-    text = re.sub(r"\bmake run\b", "build/entente serve", text)
+    text = re.sub(r"\bmake run\b", "build/entente serve", re.sub(r"^make build\b", "true", text, flags=re.M))
     env = {k: v for k, v in os.environ.items() if not re.search(r"(?i)_proxy$|^ENTENTE|_KEY$", k)}
     env.update(PATH=os.path.join(folder, "build") + os.pathsep + env.get("PATH", ""), EXISTING_KEY="sk-existing", HOME=folder)
     with subprocess.Popen(prefix + ["sh", "-eu", "-c", text], cwd=folder, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
