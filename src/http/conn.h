@@ -73,7 +73,6 @@ struct stream {
     struct stream_base base;
     struct conn *conn;
     void *head_memory;         /* what base.head points into; NULL once given back */
-    struct sock_address peer;
     struct buf body;
     size_t body_counted;       /* bytes of it in server->body_bytes */
     uint64_t body_left;        /* H1_LENGTH: still to come */

@@ -185,12 +185,9 @@ struct stream *stream_new(struct conn *c)
     s->conn = c;
     s->base.server = sv;
     s->base.loop = sv->loop;
-    s->base.peer = &s->peer;
     s->base.id = ++sv->next_id;
     s->base.is_tls = c->transport.tls != NULL;
     s->answer_left = UINT64_MAX;
-    s->peer.bytes = c->peer_bytes;
-    memcpy(s->peer.u.bytes, c->peer, c->peer_bytes);
     buf_init(&s->body, SIZE_MAX / 4);
     buf_init(&s->out, OUT_BYTES_MAX);
     stat_add(&sv->stats.requests_total, 1);
@@ -260,6 +257,13 @@ void stream_keep_head(struct stream *s, const struct http_head *h, struct span t
                             &s->base.head.authority};
     for (size_t i = 0; i < COUNT_OF(spans); i++)
         move_span(spans[i], text, bytes);
+}
+
+struct sock_address stream_peer(const struct stream *s)
+{
+    struct sock_address peer = {.bytes = s->conn->peer_bytes};
+    memcpy(peer.u.bytes, s->conn->peer, s->conn->peer_bytes);
+    return peer;
 }
 
 void stream_release_head(struct stream *s)

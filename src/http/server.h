@@ -74,7 +74,6 @@ struct stream_base { /* first member of the h1 and h2 stream types; fields are r
     struct server *server;
     struct loop *loop;
     struct http_head head;     /* valid until the stream ends */
-    struct sock_address *peer;
     uint64_t id;               /* unique in this server */
     uint64_t started_ns;       /* monotonic: first byte of the request */
     uint64_t received_ns;      /* last byte of the request */
@@ -84,6 +83,7 @@ struct stream_base { /* first member of the h1 and h2 stream types; fields are r
 };
 static inline struct stream_base *stream_base(struct stream *s) { return (struct stream_base *)s; }
 
+struct sock_address stream_peer(const struct stream *s); /* who asks; of a Unix socket the family alone */
 struct span stream_body(struct stream *s);        /* the whole body, content-encoding undone; valid until stream_release_body */
 void stream_take_body(struct stream *s, struct buf *into); /* moves the body's buffer to the caller, without copying */
 void stream_release_body(struct stream *s);       /* the body is no longer needed: gives its memory back early */

@@ -76,7 +76,8 @@ static bool is_operator(struct page_call *p)
         reply_error(p->stream, secret.p ? ERR_BAD_KEY : ERR_NO_KEY, "this page needs the admin key");
         return false;
     }
-    if (sock_address_is_loopback(stream_base(p->stream)->peer))
+    struct sock_address peer = stream_peer(p->stream);
+    if (sock_address_is_loopback(&peer))
         return true;
     reply_error(p->stream, ERR_FORBIDDEN, "without an admin key in config this page is shown to callers on loopback only");
     return false;
