@@ -37,7 +37,6 @@ static void *run_simulator(void *arg)
     struct simulator *s = arg;
     loop_run(s->loop);
     sim_provider_free(s->provider);
-    loop_free(s->loop);
     return NULL;
 }
 
@@ -65,6 +64,7 @@ static void stop_simulator(struct simulator *s)
         return;
     CHECK(loop_post(s->loop, stop_message, NULL, NULL) == ERR_OK);
     pthread_join(s->thread, NULL);
+    loop_free(s->loop); /* not on its own thread: loop_post may still have been inside it */
 }
 
 static struct config *simulated_config(struct simulator *s)

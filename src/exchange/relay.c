@@ -166,10 +166,16 @@ static void put_event(struct exchange *x, struct outgoing *out, const struct sse
 
 static bool is_comment(const struct sse_event *e) { return e->raw.n && e->raw.p[0] == ':'; }
 
+/* A provider's words as plain text, bounded. */
+static struct span peer_message(struct exchange *x, struct span escaped)
+{
+    return escaped.n ? span_to(json_unescape(&x->arena, (struct json_string){escaped, true}), 200) : SPAN("");
+}
+
 static void fail_in_stream(struct exchange *x, struct outgoing *out, const struct event_scan *scan)
 {
     char why[256];
-    snprintf(why, sizeof why, "%.*s", SPAN_ARG(span_to(scan->error_message, 200)));
+    snprintf(why, sizeof why, "%.*s", SPAN_ARG(peer_message(x, scan->error_message)));
     send_outgoing(x, out);
     if (x->aborted)
         return;
@@ -191,6 +197,8 @@ static bool relay_event(struct exchange *x, struct outgoing *out, struct sse_eve
         fail_in_stream(x, out, &scan);
         return false;
     }
+    if (scan.verdict == EVENT_SILENT)
+        return true; /* an empty data: is some host's ping; it breaks readers that parse every data */
     if (scan.verdict == EVENT_DONE || (scan.verdict == EVENT_USAGE_ONLY && !x->facts->wants_usage))
         return true; /* the end marker is ours to send, after the record */
     if (!x->relayed)
@@ -269,8 +277,8 @@ static void judge_error(struct exchange *x)
     const struct dialect *d = x->deployment->provider->dialect;
     d->read_error(x->provider_status, NULL, buf_span(&x->answer), loop_wall_us(x->owner->options.loop), &error);
     x->retry_after_ms = advice >= 0 ? advice : error.retry_after_ms;
-    char why[400];
-    snprintf(why, sizeof why, "status %d%s%.*s", x->provider_status, error.message.n ? ", " : "", SPAN_ARG(span_to(error.message, 300)));
+    char why[300];
+    snprintf(why, sizeof why, "status %d%s%.*s", x->provider_status, error.message.n ? ", " : "", SPAN_ARG(peer_message(x, error.message)));
     bool pass = can_pass(x, &error);
     attempt_fail(x, err_of_class(error.class), outcome_of_class(error.class), why);
     x->pass_status = pass ? x->provider_status : 0;

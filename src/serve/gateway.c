@@ -199,8 +199,7 @@ static void *run_worker(void *arg)
     loop_run(t->loop);
     pthread_barrier_wait(&t->gateway->stopped);
     worker_free(t->worker); /* on its own thread: blocks and pools are the thread's */
-    t->worker = NULL;
-    loop_free(t->loop);
+    t->worker = NULL; /* the loop stays for the steering thread, which may still be inside loop_post */
     block_cache_drain();
     return NULL;
 }
@@ -416,8 +415,10 @@ bool gateway_stop(struct gateway *g, uint64_t drain_ns, const volatile bool *hur
     for (uint64_t waited = 0; !(idle = all_idle(g)) && waited < drain_ns && !(hurry && *hurry); waited += step_ns)
         nanosleep(&(struct timespec){0, (long)step_ns}, NULL);
     order_all(g, stop_worker, NULL);
-    for (unsigned i = 0; i < g->threads_n; i++)
+    for (unsigned i = 0; i < g->threads_n; i++) {
         pthread_join(g->threads[i].thread, NULL);
+        g->threads[i].running = false;
+    }
     discard(g);
     return idle;
 }

@@ -93,10 +93,10 @@ def test_providers_without_done_marker_still_end_well():
 
 
 def test_stray_sse_fields_never_reach_sdks_that_fail_on_them():
-    stream = b": OPENROUTER PROCESSING\n\nid: 7\n\nretry: 100\n\nid: 8\ndata: " + json.dumps(chunk("Hi")).encode() + b"\n\n" + sse(chunk(finish="stop"))
+    stream = b": OPENROUTER PROCESSING\n\nid: 7\n\nretry: 100\n\ndata:\n\nid: 8\ndata: " + json.dumps(chunk("Hi")).encode() + b"\n\n" + sse(chunk(finish="stop"))
     with Provider(events(stream)) as p, Gateway({"one": p}) as g:
         data = g.ask({"model": "m", "stream": True, "messages": []})[2]
-        assert b"id: " not in data and b"retry:" not in data and b"data: : " not in data
+        assert b"id: " not in data and b"retry:" not in data and b"data: : " not in data and b"data:\n\n" not in data
         assert text_of(payloads(data)) == "Hi"
 
 
