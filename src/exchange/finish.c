@@ -6,6 +6,7 @@
  *   METER calls finish_compose -> RECORD -> FINISH sends what was composed
  */
 #include "exchange/exchange_private.h"
+#include "http/h1.h"
 
 #define COMMON_HEADERS_MAX 5
 #define STREAM_HEADERS_MAX 3
@@ -17,7 +18,9 @@ static unsigned common_headers(struct exchange *x, struct header *out)
     out[n++] = (struct header){SPAN("x-request-id"), span_str(x->id)};
     if (x->attempts_n) {
         out[n++] = (struct header){SPAN("x-entente-provider"), span_str(x->deployment->provider->name)};
-        out[n++] = (struct header){SPAN("x-entente-model"), x->deployment->model.n ? x->deployment->model : x->facts->model};
+        struct span model = x->deployment->model.n ? x->deployment->model : x->facts->model;
+        if (h1_is_field_value(model)) /* a name that was passed on is the client's own text */
+            out[n++] = (struct header){SPAN("x-entente-model"), model};
         out[n++] = (struct header){SPAN("x-entente-attempts"), arena_printf(&x->arena, "%u", x->attempts_n)};
     }
     return n;

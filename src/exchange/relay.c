@@ -150,6 +150,16 @@ static void put(struct exchange *x, struct outgoing *out, struct span bytes)
     out->slices[out->n++] = (struct iovec){(void *)(uintptr_t)bytes.p, bytes.n};
 }
 
+/* Data that came over several lines, in one: between the tokens of JSON a space is as good as a line end. */
+static void put_in_one_line(struct exchange *x, struct outgoing *out, struct span data)
+{
+    while (data.p) {
+        put(x, out, span_cut(&data, '\n'));
+        if (data.p)
+            put(x, out, SPAN(" "));
+    }
+}
+
 static void put_event(struct exchange *x, struct outgoing *out, const struct sse_event *e, const struct event_scan *scan)
 {
     bool cut = scan->verdict == EVENT_USAGE_TOO && !x->facts->wants_usage;
@@ -158,9 +168,9 @@ static void put_event(struct exchange *x, struct outgoing *out, const struct sse
         return;
     }
     put(x, out, SPAN("data: "));
-    put(x, out, cut ? span_to(e->data, scan->cut_at) : e->data);
+    put_in_one_line(x, out, cut ? span_to(e->data, scan->cut_at) : e->data);
     if (cut)
-        put(x, out, span_from(e->data, scan->cut_end));
+        put_in_one_line(x, out, span_from(e->data, scan->cut_end));
     put(x, out, SPAN("\n\n"));
 }
 

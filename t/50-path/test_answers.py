@@ -100,6 +100,21 @@ def test_stray_sse_fields_never_reach_sdks_that_fail_on_them():
         assert text_of(payloads(data)) == "Hi"
 
 
+def test_data_over_several_lines_reaches_clients_that_read_one():
+    pretty = "".join("data: %s\n" % line for line in json.dumps(chunk("Hi"), indent=1).split("\n")) + "\n"
+    with Provider(events(pretty.encode(), sse(chunk(finish="stop")))) as p, Gateway({"one": p}) as g:
+        data = g.ask({"model": "m", "stream": True, "messages": []})[2]
+        first = data.split(b"\n")[0]
+        assert json.loads(first[6:]) == chunk("Hi")
+
+
+def test_a_model_name_with_line_ends_cannot_add_headers():
+    with Provider(answer()) as p, Gateway({"one": p}, models="models:\n  '*': [{provider: one}]\n") as g:
+        status, headers, _ = g.ask({"model": "a\r\nx-injected: 1", "messages": []})
+        assert status == 200 and "x-injected" not in headers and "x-entente-model" not in headers
+        assert "surprise" not in g.log()
+
+
 def test_crlf_framing_passes():
     with Provider(events(STREAM.replace(b"\n", b"\r\n"))) as p, Gateway({"one": p}) as g:
         data = g.ask({"model": "m", "stream": True, "messages": []})[2]
