@@ -7,6 +7,7 @@
  * usage log, under a lock.
  */
 #include <dirent.h>
+#include <inttypes.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -17,6 +18,7 @@
 
 #include "base/log.h"
 #include "cli/cli.h"
+#include "cli/demo.h"
 #include "cli/table.h"
 #include "io/backend.h"
 #include "serve/gateway.h"
@@ -38,23 +40,12 @@ static const char usage[] =
     "  --json        one JSON object at the end instead of the tables\n"
     "Ends with 0 when every request was answered and the books are equal, else with 1.\n";
 
-#define PROVIDERS 3u
-#define KEYS 3u
-#define VICTIM 0u               /* the one that is killed */
 #define PROVIDER_SECRET "provider-secret"
 #define REQUESTS_STANDARD 2000u
 #define SPEED_STANDARD 20.0
 #define TICK_NS (250 * NS_PER_MS)
 #define LINE_NS (2 * NS_PER_S)
 #define SETTLE_S 15
-
-static const struct {
-    const char *name, *dialect, *model, *path;
-} providers[PROVIDERS] = {{"cirrus", "openai", "gpt-4o", "/v1"}, {"azure-eu", "azure-openai", "gpt-4o-prod", ""}, {"my-vllm", "openai", "llama-4", "/v1"}};
-
-static const struct {
-    const char *name, *department, *variable;
-} keys[KEYS] = {{"support-bot", "support", "SUPPORT_KEY"}, {"legal-app", "legal", "LEGAL_KEY"}, {"notebooks", "research", "RESEARCH_KEY"}};
 
 struct question {
     const char *trace, *requests_text, *speed_text, *seed_text;
@@ -63,29 +54,17 @@ struct question {
     double speed;
 };
 
-/* What the gateway's records say. */
-struct account {
-    uint64_t records, answered, broken, estimated, input, output;
-    uint64_t failed_attempts; /* at this provider, that another attempt or an error followed */
-};
-
-struct books {
-    pthread_mutex_t lock;
-    struct account provider[PROVIDERS], key[KEYS], all;
-    uint64_t unknown;           /* records that cannot say what was used */
-    uint64_t retried;           /* records with more than one attempt */
-};
-
 struct demo {
     struct question q;
-    char secrets[KEYS][48], dir[256], data[280], trace_name[320];
+    char secrets[DEMO_KEYS][48], dir[256], data[280], usage_file[300], trace_name[320];
     struct loop *providers_loop, *loop;
-    struct sim_provider *provider[PROVIDERS];
+    struct sim_provider *provider[DEMO_PROVIDERS];
     pthread_t providers_thread;
+    bool providers_run;
     struct gateway *gateway;
     struct trace *trace;
     struct replay *replay;
-    struct books books;
+    struct demo_books books;
     struct timer tick;
     struct table_screen screen;
     uint64_t started_ns, last_line_ns, ended_ns;
@@ -160,13 +139,17 @@ static bool open_trace(struct demo *d)
 
 /* ---- the providers ---- */
 
+static void free_providers(struct demo *d)
+{
+    for (unsigned i = 0; i < DEMO_PROVIDERS; i++)
+        sim_provider_free(d->provider[i]);
+}
+
 static void *run_providers(void *arg)
 {
     struct demo *d = arg;
     loop_run(d->providers_loop);
-    for (unsigned i = 0; i < PROVIDERS; i++)
-        sim_provider_free(d->provider[i]);
-    loop_free(d->providers_loop);
+    free_providers(d);
     return NULL;
 }
 
@@ -187,11 +170,11 @@ static bool start_provider(struct demo *d, unsigned i)
 {
     const char *why = "";
     struct sim_provider_options o = {
-        .name = providers[i].name, .dialect = dialect_find(span_str(providers[i].dialect)), .seed = d->q.seed * 10 + i,
+        .name = demo_providers[i].name, .dialect = dialect_find(span_str(demo_providers[i].dialect)), .seed = d->q.seed * 10 + i,
         .ttft_ns = (uint64_t)(0.3e9 / d->q.speed), .ttft_spread_ns = (uint64_t)(0.15e9 / d->q.speed), .tokens_per_s = 40 * d->q.speed,
         .tokens_per_chunk = 1, .output_tokens = INT64_C(1) << 40, .secret = PROVIDER_SECRET,
     };
-    if (d->q.chaos && i != VICTIM) {
+    if (d->q.chaos && i != DEMO_VICTIM) {
         o.faults = chaos_faults;
         o.faults_n = COUNT_OF(chaos_faults);
     }
@@ -199,7 +182,7 @@ static bool start_provider(struct demo *d, unsigned i)
     d->provider[i] = sim_provider_new(d->providers_loop, &o);
     if (sim_provider_listen(d->provider[i], &why) == ERR_OK)
         return true;
-    cli_error(&syntax, "the simulated provider %s cannot listen: %s", providers[i].name, why);
+    cli_error(&syntax, "the simulated provider %s cannot listen: %s", demo_providers[i].name, why);
     return false;
 }
 
@@ -208,21 +191,34 @@ static bool start_providers(struct demo *d)
     bool good = true;
     d->providers_loop = loop_new(io_epoll(), NULL);
     CHECK(d->providers_loop != NULL);
-    for (unsigned i = 0; i < PROVIDERS && good; i++)
+    for (unsigned i = 0; i < DEMO_PROVIDERS && good; i++)
         good = start_provider(d, i);
-    return good && pthread_create(&d->providers_thread, NULL, run_providers, d) == 0;
+    d->providers_run = good && pthread_create(&d->providers_thread, NULL, run_providers, d) == 0;
+    return d->providers_run;
 }
 
-static void kill_victim(struct loop *l, void *owner, void *m) { sim_provider_kill(((struct demo *)owner)->provider[VICTIM]); }
+static void kill_victim(struct loop *l, void *owner, void *m) { sim_provider_kill(((struct demo *)owner)->provider[DEMO_VICTIM]); }
 static void stop_loop(struct loop *l, void *owner, void *m) { loop_stop(l); }
+
+static void stop_providers(struct demo *d)
+{
+    if (d->providers_run) {
+        CHECK(loop_post(d->providers_loop, stop_loop, NULL, NULL) == ERR_OK);
+        pthread_join(d->providers_thread, NULL);
+    } else {
+        free_providers(d);
+    }
+    if (d->providers_loop)
+        loop_free(d->providers_loop); /* not on its own thread, where it could overtake the message that stopped it */
+}
 
 /* ---- the gateway ---- */
 
 static const char *get_env(void *owner, const char *name)
 {
     const struct demo *d = owner;
-    for (unsigned i = 0; i < KEYS; i++)
-        if (strcmp(name, keys[i].variable) == 0)
+    for (unsigned i = 0; i < DEMO_KEYS; i++)
+        if (strcmp(name, demo_keys[i].variable) == 0)
             return d->secrets[i];
     return strcmp(name, "PROVIDER_KEY") == 0 ? PROVIDER_SECRET : NULL;
 }
@@ -232,18 +228,19 @@ static void write_config(struct demo *d, FILE *f)
     fprintf(f, "listen: 127.0.0.1:0\ndata: %s\nworkers: 1\nlog: {level: error, exchanges: false}\n", d->data);
     fprintf(f, "timeouts: {connect: 1s, first_byte: %s, idle: %s}\n", d->q.chaos ? "3s" : "30s", d->q.chaos ? "2s" : "30s");
     fprintf(f, "ejection: {base: 1s}\nretry: {budget_percent: 50, budget_floor: 100}\nproviders:\n");
-    for (unsigned i = 0; i < PROVIDERS; i++) {
+    for (unsigned i = 0; i < DEMO_PROVIDERS; i++) {
         struct sock_address at = sim_provider_address(d->provider[i]);
         char text[64];
         sock_address_text(&at, text, sizeof text);
-        fprintf(f, "  %s: {dialect: %s, url: \"http://%s%s\", credential: env:PROVIDER_KEY}\n", providers[i].name, providers[i].dialect, text, providers[i].path);
+        fprintf(f, "  %s: {dialect: %s, url: \"http://%s%s\", credential: env:PROVIDER_KEY}\n", demo_providers[i].name, demo_providers[i].dialect, text,
+                demo_providers[i].path);
     }
     fprintf(f, "models:\n  gpt-4o:\n    select: least-latency\n    deployments:\n");
-    for (unsigned i = 0; i < PROVIDERS; i++)
-        fprintf(f, "      - {provider: %s, model: %s}\n", providers[i].name, providers[i].model);
+    for (unsigned i = 0; i < DEMO_PROVIDERS; i++)
+        fprintf(f, "      - {provider: %s, model: %s}\n", demo_providers[i].name, demo_providers[i].model);
     fprintf(f, "  llama-4:\n    - {provider: my-vllm, model: llama-4}\n    - {provider: azure-eu, model: gpt-4o-prod}\nkeys:\n");
-    for (unsigned i = 0; i < KEYS; i++)
-        fprintf(f, "  - {name: %s, secret: env:%s, department: %s}\n", keys[i].name, keys[i].variable, keys[i].department);
+    for (unsigned i = 0; i < DEMO_KEYS; i++)
+        fprintf(f, "  - {name: %s, secret: env:%s, department: %s}\n", demo_keys[i].name, demo_keys[i].variable, demo_keys[i].department);
 }
 
 static struct config *make_config(struct demo *d)
@@ -265,66 +262,11 @@ static struct config *make_config(struct demo *d)
     return c;
 }
 
-static struct account *provider_account(struct books *b, const char *name)
-{
-    for (unsigned i = 0; i < PROVIDERS; i++)
-        if (strcmp(name, providers[i].name) == 0)
-            return &b->provider[i];
-    return NULL;
-}
-
-static struct account *key_account(struct books *b, const char *name)
-{
-    for (unsigned i = 0; i < KEYS; i++)
-        if (strcmp(name, keys[i].name) == 0)
-            return &b->key[i];
-    return NULL;
-}
-
-static void enter(struct account *a, const struct usage_record *r)
-{
-    int64_t input = usage_total(&r->usage, USAGE_SIDE_INPUT), output = usage_total(&r->usage, USAGE_SIDE_OUTPUT);
-    if (!a)
-        return;
-    a->records++;
-    a->answered += r->outcome == RECORD_ANSWERED;
-    a->broken += r->outcome == RECORD_BROKEN;
-    a->estimated += r->usage.source == USAGE_SOURCE_ESTIMATED;
-    a->input += input > 0 ? (uint64_t)input : 0;
-    a->output += output > 0 ? (uint64_t)output : 0;
-}
-
-static void on_record(void *owner, const struct usage_record *r, struct span line)
-{
-    struct books *b = owner;
-    pthread_mutex_lock(&b->lock);
-    enter(&b->all, r);
-    enter(key_account(b, r->key), r);
-    if (r->attempts_n)
-        enter(provider_account(b, r->attempts[r->attempts_n - 1].provider), r);
-    for (unsigned i = 0; i < r->attempts_n; i++) {
-        struct account *a = provider_account(b, r->attempts[i].provider);
-        if (a && r->attempts[i].outcome != ATTEMPT_ANSWERED && r->attempts[i].outcome != ATTEMPT_BROKEN)
-            a->failed_attempts++;
-    }
-    b->unknown += r->usage.source == USAGE_SOURCE_UNKNOWN;
-    b->retried += r->attempts_n > 1;
-    pthread_mutex_unlock(&b->lock);
-}
-
-static struct books read_books(struct demo *d)
-{
-    pthread_mutex_lock(&d->books.lock);
-    struct books copy = d->books;
-    pthread_mutex_unlock(&d->books.lock);
-    return copy;
-}
-
 static void make_secrets(struct demo *d)
 {
     uint8_t bytes[16];
     char hex[2 * sizeof bytes + 1];
-    for (unsigned i = 0; i < KEYS; i++) {
+    for (unsigned i = 0; i < DEMO_KEYS; i++) {
         digest_random(bytes, sizeof bytes);
         digest_hex(bytes, sizeof bytes, hex);
         snprintf(d->secrets[i], sizeof d->secrets[i], "sk-demo-%s", hex);
@@ -342,8 +284,9 @@ static bool start_gateway(struct demo *d)
         return false;
     }
     snprintf(d->data, sizeof d->data, "%s/data", d->dir);
+    snprintf(d->usage_file, sizeof d->usage_file, "%s/usage.jsonl", d->data);
     make_secrets(d);
-    struct gateway_options o = {.config = make_config(d), .on_record = on_record, .owner = &d->books};
+    struct gateway_options o = {.config = make_config(d), .on_record = demo_books_on_record, .owner = &d->books};
     if (!o.config)
         return false;
     if (gateway_start(&o, &d->gateway, why) == ERR_OK)
@@ -356,51 +299,53 @@ static bool start_gateway(struct demo *d)
 
 static double seconds_since(const struct demo *d, uint64_t ns) { return (double)(ns - d->started_ns) / 1e9; }
 
-static const char *state_of(const struct demo *d, unsigned i) { return i == VICTIM && d->killed ? "killed" : "up"; }
+static const char *state_of(const struct demo *d, unsigned i) { return i == DEMO_VICTIM && d->killed ? "killed" : "up"; }
 
-static void draw_head(struct demo *d, const struct replay_figures *f, const struct books *b)
+static void draw_head(struct demo *d, const struct replay_figures *f, const struct demo_books *b)
 {
     char done[32], asked[32], input[32], output[32];
-    table_line(&d->screen, "%6.1f s   %s of %s answered, %llu under way", seconds_since(d, loop_now_ns(d->loop)), table_number(done, f->answered),
-               table_number(asked, f->planned), (unsigned long long)f->under_way);
+    table_line(&d->screen, "%6.1f s   %s of %s answered, %" PRIu64 " under way", seconds_since(d, loop_now_ns(d->loop)), table_number(done, f->answered),
+               table_number(asked, f->planned), f->under_way);
     table_line(&d->screen, "           tokens in %s, out %s   first token p50 %.0f ms, p99 %.0f ms", table_number(input, b->all.input),
-               table_number(output, b->all.output), (double)replay_first_token_ns(d->replay, 0.5) / 1e6, (double)replay_first_token_ns(d->replay, 0.99) / 1e6);
+               table_number(output, b->all.output), demo_first_ms(d->replay, 0.5), demo_first_ms(d->replay, 0.99));
 }
 
-static void draw_table(struct demo *d, const struct replay_figures *f, const struct books *b)
+static void draw_table(struct demo *d, const struct replay_figures *f, const struct demo_books *b)
 {
-    char input[32], output[32], records[32];
+    char input[32], output[32];
     table_begin(&d->screen);
     draw_head(d, f, b);
     table_line(&d->screen, "%s", "");
-    table_line(&d->screen, "%-10s %-14s %-7s %9s %8s %15s %14s %14s", "provider", "dialect", "state", "answered", "broken", "failed attempts", "tokens in", "tokens out");
-    for (unsigned i = 0; i < PROVIDERS; i++) {
-        const struct account *a = &b->provider[i];
-        table_line(&d->screen, "%-10s %-14s %-7s %9s %8llu %15llu %14s %14s", providers[i].name, providers[i].dialect, state_of(d, i), table_number(records, a->answered),
-                   (unsigned long long)a->broken, (unsigned long long)a->failed_attempts, table_number(input, a->input), table_number(output, a->output));
+    table_line(&d->screen, "%-10s %-14s %-7s %9s %8s %15s %14s %14s", "provider", "dialect", "state", "answered", "broken", "failed attempts", "tokens in",
+               "tokens out");
+    for (unsigned i = 0; i < DEMO_PROVIDERS; i++) {
+        const struct demo_account *a = &b->provider[i];
+        table_line(&d->screen, "%-10s %-14s %-7s %9" PRIu64 " %8" PRIu64 " %15" PRIu64 " %14s %14s", demo_providers[i].name, demo_providers[i].dialect,
+                   state_of(d, i), a->answered, a->broken, a->failed_attempts, table_number(input, a->input), table_number(output, a->output));
     }
     table_line(&d->screen, "%s", "");
-    table_line(&d->screen, "moved to another provider by the gateway: %llu   asked again by the client: %llu (of these streams that had begun: %llu)",
-               (unsigned long long)b->retried, (unsigned long long)(f->again_broken + f->again_refused), (unsigned long long)f->again_broken);
+    table_line(&d->screen, "moved to another provider by the gateway: %" PRIu64, b->retried);
+    table_line(&d->screen, "asked again by the client: %" PRIu64 ", of these streams that had begun and broke: %" PRIu64, f->again_broken + f->again_refused,
+               f->again_broken);
     table_end(&d->screen);
 }
 
-static void draw_plain(struct demo *d, const struct replay_figures *f, const struct books *b)
+static void draw_plain(struct demo *d, const struct replay_figures *f, const struct demo_books *b)
 {
     char input[32], output[32];
-    printf("%5.0f s  %llu of %llu answered, %llu under way; tokens in %s, out %s; first token p50 %.0f ms, p99 %.0f ms;", seconds_since(d, loop_now_ns(d->loop)),
-           (unsigned long long)f->answered, (unsigned long long)f->planned, (unsigned long long)f->under_way, table_number(input, b->all.input),
-           table_number(output, b->all.output), (double)replay_first_token_ns(d->replay, 0.5) / 1e6, (double)replay_first_token_ns(d->replay, 0.99) / 1e6);
-    for (unsigned i = 0; i < PROVIDERS; i++)
-        printf(" %s %llu (%s)", providers[i].name, (unsigned long long)b->provider[i].answered, state_of(d, i));
-    printf("; asked again by the client: %llu\n", (unsigned long long)(f->again_broken + f->again_refused));
+    printf("%5.0f s  %" PRIu64 " of %" PRIu64 " answered, %" PRIu64 " under way; tokens in %s, out %s; first token p50 %.0f ms, p99 %.0f ms;",
+           seconds_since(d, loop_now_ns(d->loop)), f->answered, f->planned, f->under_way, table_number(input, b->all.input),
+           table_number(output, b->all.output), demo_first_ms(d->replay, 0.5), demo_first_ms(d->replay, 0.99));
+    for (unsigned i = 0; i < DEMO_PROVIDERS; i++)
+        printf(" %s %" PRIu64 " (%s)", demo_providers[i].name, b->provider[i].answered, state_of(d, i));
+    printf("; asked again by the client: %" PRIu64 "\n", f->again_broken + f->again_refused);
     fflush(stdout);
 }
 
 static void draw(struct demo *d, bool last)
 {
     uint64_t now = loop_now_ns(d->loop);
-    struct books b = read_books(d);
+    struct demo_books b = demo_books_read(&d->books);
     if (d->q.json)
         return;
     if (d->screen.live)
@@ -425,7 +370,7 @@ static void kill_now(struct demo *d)
     d->killed = true;
     CHECK(loop_post(d->providers_loop, kill_victim, d, NULL) == ERR_OK);
     if (!d->q.json && !d->screen.live)
-        printf("%5.0f s  %s is killed: its listener and every connection close\n", seconds_since(d, loop_now_ns(d->loop)), providers[VICTIM].name);
+        printf("%5.0f s  %s is killed: its listener and every connection close\n", seconds_since(d, loop_now_ns(d->loop)), demo_providers[DEMO_VICTIM].name);
 }
 
 static void on_progress(void *owner, const struct replay *r)
@@ -441,7 +386,7 @@ static void on_progress(void *owner, const struct replay *r)
 static void replay(struct demo *d)
 {
     struct replay_choice models[] = {{"gpt-4o", 85}, {"llama-4", 15}, {NULL, 0}};
-    struct replay_choice chosen_keys[KEYS + 1] = {{d->secrets[0], 60}, {d->secrets[1], 30}, {d->secrets[2], 10}, {NULL, 0}};
+    struct replay_choice chosen_keys[DEMO_KEYS + 1] = {{d->secrets[0], 60}, {d->secrets[1], 30}, {d->secrets[2], 10}, {NULL, 0}};
     const struct replay_options o = {
         .loop = d->loop, .gateway = gateway_address(d->gateway, 0), .trace = d->trace, .requests = d->q.requests, .speed = d->q.speed, .seed = d->q.seed,
         .models = models, .keys = chosen_keys, .tries_max = 10, .pause_ns = 100 * NS_PER_MS, .on_progress = on_progress, .owner = d,
@@ -462,8 +407,8 @@ static void settle(struct demo *d)
 {
     const struct timespec pause = {0, 5000000};
     for (int i = 0; i < SETTLE_S * 200; i++) {
-        bool settled = read_books(d).all.records == replay_figures(d->replay)->calls;
-        for (unsigned k = 0; k < PROVIDERS; k++) {
+        bool settled = demo_books_read(&d->books).all.records == replay_figures(d->replay)->calls;
+        for (unsigned k = 0; k < DEMO_PROVIDERS; k++) {
             struct sim_count c = sim_provider_count(d->provider[k]);
             settled = settled && c.requests == c.answered + c.broken + c.refused;
         }
@@ -471,197 +416,6 @@ static void settle(struct demo *d)
             return;
         nanosleep(&pause, NULL);
     }
-}
-
-/* ---- the end: are they equal? ---- */
-
-struct verdict {
-    struct books books;
-    struct sim_count counts[PROVIDERS];
-    struct account file;       /* of usage.jsonl */
-    unsigned differences;
-    char first[400];           /* the first difference, in words */
-};
-
-static void compare(struct verdict *v, const char *where, const char *what, uint64_t books, uint64_t other)
-{
-    if (books == other)
-        return;
-    if (!v->differences++)
-        snprintf(v->first, sizeof v->first, "%s: %s by the gateway's books %llu, by the other account %llu", where, what, (unsigned long long)books, (unsigned long long)other);
-}
-
-static void compare_providers(struct demo *d, struct verdict *v)
-{
-    for (unsigned i = 0; i < PROVIDERS; i++) {
-        struct sim_count c = v->counts[i] = sim_provider_count(d->provider[i]);
-        const struct account *a = &v->books.provider[i];
-        compare(v, providers[i].name, "answers", a->answered, c.answered);
-        compare(v, providers[i].name, "answers that broke off", a->broken, c.broken);
-        compare(v, providers[i].name, "input tokens", a->input, c.input_tokens + c.broken_input_tokens);
-        compare(v, providers[i].name, "output tokens", a->output, c.output_tokens + c.broken_output_tokens);
-    }
-}
-
-static void compare_totals(struct demo *d, struct verdict *v)
-{
-    const struct replay_figures *f = replay_figures(d->replay);
-    uint64_t input = 0, output = 0, answered_input = 0, answered_output = 0;
-    for (unsigned i = 0; i < KEYS; i++) {
-        input += v->books.key[i].input;
-        output += v->books.key[i].output;
-    }
-    for (unsigned i = 0; i < PROVIDERS; i++) {
-        answered_input += v->counts[i].input_tokens;
-        answered_output += v->counts[i].output_tokens;
-    }
-    compare(v, "all keys together", "input tokens", v->books.all.input, input);
-    compare(v, "all keys together", "output tokens", v->books.all.output, output);
-    compare(v, "all", "records, against requests of the client", v->books.all.records, f->calls);
-    compare(v, "all", "answers, against those the client has whole", v->books.all.answered, f->answered);
-    compare(v, "all", "records that cannot say what was used", v->books.unknown, 0);
-    if (!v->differences) { /* what was answered is what the trace asks for */
-        compare(v, "answered requests", "input tokens, against the trace", answered_input, f->input_tokens);
-        compare(v, "answered requests", "output tokens, against the trace", answered_output, f->output_tokens);
-    }
-    compare(v, "usage.jsonl", "records", v->books.all.records, v->file.records);
-    compare(v, "usage.jsonl", "input tokens", v->books.all.input, v->file.input);
-    compare(v, "usage.jsonl", "output tokens", v->books.all.output, v->file.output);
-}
-
-static void read_usage_line(struct account *a, struct span line)
-{
-    int64_t input = 0, output = 0;
-    (void)json_find_i64(line, "usage.input", &input);
-    (void)json_find_i64(line, "usage.output", &output);
-    a->records++;
-    a->input += (uint64_t)input;
-    a->output += (uint64_t)output;
-}
-
-static void read_usage_file(struct demo *d, struct account *a)
-{
-    char path[320], *line = NULL;
-    size_t room = 0;
-    ssize_t n;
-    snprintf(path, sizeof path, "%s/usage.jsonl", d->data);
-    FILE *f = fopen(path, "re");
-    while (f && (n = getline(&line, &room, f)) > 0)
-        read_usage_line(a, span_of(line, (size_t)n));
-    free(line);
-    if (f)
-        fclose(f);
-}
-
-static struct verdict judge(struct demo *d)
-{
-    struct verdict v = {.differences = 0};
-    settle(d);
-    v.books = read_books(d);
-    read_usage_file(d, &v.file);
-    compare_providers(d, &v);
-    compare_totals(d, &v);
-    return v;
-}
-
-/* ---- telling ---- */
-
-static const char *mark(uint64_t a, uint64_t b) { return a == b ? "=" : "!"; }
-
-static void tell_providers(const struct verdict *v)
-{
-    char a[32], b[32], c[32], e[32];
-    printf("%-12s %9s %8s %10s   %27s   %27s\n", "", "", "", "", "tokens in", "tokens out");
-    printf("%-12s %9s %8s %10s   %12s   %12s   %12s   %12s\n", "provider", "answered", "broken", "estimated", "gateway", "provider", "gateway", "provider");
-    for (unsigned i = 0; i < PROVIDERS; i++) {
-        const struct account *p = &v->books.provider[i];
-        const struct sim_count *s = &v->counts[i];
-        uint64_t input = s->input_tokens + s->broken_input_tokens, output = s->output_tokens + s->broken_output_tokens;
-        printf("%-12s %9llu %8llu %10llu   %12s %s %12s   %12s %s %12s\n", providers[i].name, (unsigned long long)p->answered, (unsigned long long)p->broken,
-               (unsigned long long)p->estimated, table_number(a, p->input), mark(p->input, input), table_number(b, input), table_number(c, p->output),
-               mark(p->output, output), table_number(e, output));
-    }
-}
-
-static void tell_keys(const struct verdict *v)
-{
-    char a[32], b[32];
-    printf("\n%-12s %-12s %9s %8s %12s %12s\n", "department", "key", "answered", "broken", "tokens in", "tokens out");
-    for (unsigned i = 0; i < KEYS; i++)
-        printf("%-12s %-12s %9llu %8llu %12s %12s\n", keys[i].department, keys[i].name, (unsigned long long)v->books.key[i].answered,
-               (unsigned long long)v->books.key[i].broken, table_number(a, v->books.key[i].input), table_number(b, v->books.key[i].output));
-    printf("%-12s %-12s %9llu %8llu %12s %12s\n", "all", "", (unsigned long long)v->books.all.answered, (unsigned long long)v->books.all.broken,
-           table_number(a, v->books.all.input), table_number(b, v->books.all.output));
-}
-
-static void tell_requests(const struct demo *d, const struct verdict *v)
-{
-    const struct replay_figures *f = replay_figures(d->replay);
-    printf("\n%llu requests in %.1f s, %llu answered, %llu not. First token: p50 %.1f ms, p99 %.1f ms.\n", (unsigned long long)f->asked,
-           seconds_since(d, d->ended_ns), (unsigned long long)f->answered, (unsigned long long)f->unanswered,
-           (double)replay_first_token_ns(d->replay, 0.5) / 1e6, (double)replay_first_token_ns(d->replay, 0.99) / 1e6);
-    printf("The gateway moved %llu requests to another provider before the client had a byte. The client asked again %llu times: %llu streams\n"
-           "broke off after they had begun, %llu requests got an error.\n", (unsigned long long)v->books.retried,
-           (unsigned long long)(f->again_broken + f->again_refused), (unsigned long long)f->again_broken, (unsigned long long)f->again_refused);
-    if (f->lengthened)
-        printf("%llu rows were shorter than a chat message can be, and were lengthened to %d tokens.\n", (unsigned long long)f->lengthened, REPLAY_INPUT_LEAST);
-}
-
-static void tell(struct demo *d, const struct verdict *v)
-{
-    printf("\n");
-    tell_providers(v);
-    tell_keys(v);
-    tell_requests(d, v);
-    printf("A broken answer is in the books with an estimate of what arrived; `estimated` counts these and answers without usage.\n");
-    if (v->differences)
-        printf("NOT EQUAL: %u differences. %s\n", v->differences, v->first);
-    else
-        printf("Equal to the token: providers' counts, gateway's records, usage.jsonl (%llu records), and what the clients asked for.\n",
-               (unsigned long long)v->file.records);
-}
-
-static void put_account(const char *name, const struct account *a)
-{
-    printf("\"%s\":{\"records\":%llu,\"answered\":%llu,\"broken\":%llu,\"estimated\":%llu,\"failed_attempts\":%llu,\"input_tokens\":%llu,\"output_tokens\":%llu}", name,
-           (unsigned long long)a->records, (unsigned long long)a->answered, (unsigned long long)a->broken, (unsigned long long)a->estimated,
-           (unsigned long long)a->failed_attempts, (unsigned long long)a->input, (unsigned long long)a->output);
-}
-
-static void put_count(unsigned i, const struct sim_count *c)
-{
-    struct buf b;
-    buf_init(&b, 4096);
-    CHECK(sim_count_write_json(providers[i].name, c, &b) == ERR_OK);
-    printf("%s%.*s", i ? "," : "", (int)buf_bytes(&b) - 1, buf_span(&b).p);
-    buf_fini(&b);
-}
-
-static void tell_json(struct demo *d, const struct verdict *v)
-{
-    const struct replay_figures *f = replay_figures(d->replay);
-    printf("{\"equal\":%s,\"differences\":%u,\"difference\":", v->differences ? "false" : "true", v->differences);
-    table_json_string(v->first);
-    printf(",\"trace\":");
-    table_json_string(d->trace_name);
-    printf(",\"seconds\":%.3f,\"asked\":%llu,\"answered\":%llu,\"unanswered\":%llu,\"calls\":%llu,\"asked_again_broken\":%llu,\"asked_again_refused\":%llu,"
-           "\"moved\":%llu,\"first_token_p50_us\":%llu,\"first_token_p99_us\":%llu,\"books\":{",
-           seconds_since(d, d->ended_ns), (unsigned long long)f->asked, (unsigned long long)f->answered, (unsigned long long)f->unanswered,
-           (unsigned long long)f->calls, (unsigned long long)f->again_broken, (unsigned long long)f->again_refused, (unsigned long long)v->books.retried,
-           (unsigned long long)replay_first_token_ns(d->replay, 0.5) / 1000, (unsigned long long)replay_first_token_ns(d->replay, 0.99) / 1000);
-    for (unsigned i = 0; i < PROVIDERS; i++) {
-        put_account(providers[i].name, &v->books.provider[i]);
-        printf(",");
-    }
-    for (unsigned i = 0; i < KEYS; i++) {
-        put_account(keys[i].name, &v->books.key[i]);
-        printf(",");
-    }
-    put_account("all", &v->books.all);
-    printf("},\"providers\":[");
-    for (unsigned i = 0; i < PROVIDERS; i++)
-        put_count(i, &v->counts[i]);
-    printf("]}\n");
 }
 
 /* ---- --keep ---- */
@@ -675,8 +429,8 @@ static void keep(struct demo *d)
            "  curl -N http://%s/v1/chat/completions -H 'authorization: Bearer %s' -H 'content-type: application/json' \\\n"
            "    -d '{\"model\":\"gpt-4o\",\"stream\":true,\"max_tokens\":20,\"messages\":[{\"role\":\"user\",\"content\":\"hello\"}]}'\n\n"
            "  entente top --url http://%s\n\n"
-           "The records are in %s/usage.jsonl.\n",
-           providers[VICTIM].name, text, d->secrets[1], text, d->data);
+           "The records are in %s.\n",
+           demo_providers[DEMO_VICTIM].name, text, d->secrets[1], text, d->usage_file);
     fflush(stdout);
     while (!interrupted)
         nanosleep(&(struct timespec){0, 100000000}, NULL);
@@ -704,10 +458,7 @@ static void end(struct demo *d)
     replay_free(d->replay);
     if (d->gateway)
         gateway_stop(d->gateway, NS_PER_S, NULL);
-    if (d->providers_thread) {
-        CHECK(loop_post(d->providers_loop, stop_loop, NULL, NULL) == ERR_OK);
-        pthread_join(d->providers_thread, NULL);
-    }
+    stop_providers(d);
     if (d->loop)
         loop_free(d->loop);
     trace_close(d->trace);
@@ -724,15 +475,24 @@ static void announce(const struct demo *d)
     sock_address_text(&at, text, sizeof text);
     if (d->q.json)
         return;
-    printf("%llu requests of %s, %g times as fast,\nthrough a gateway on http://%s to three simulated providers%s. Midway %s is killed.\n\n",
-           (unsigned long long)d->q.requests, d->trace_name, d->q.speed, text, d->q.chaos ? ", two of which fail and stall at random" : "", providers[VICTIM].name);
+    printf("%" PRIu64 " requests of %s, %g times as fast,\nthrough a gateway on http://%s to three simulated providers%s. Midway %s is killed.\n\n",
+           d->q.requests, d->trace_name, d->q.speed, text, d->q.chaos ? ", two of which fail and stall at random" : "", demo_providers[DEMO_VICTIM].name);
     fflush(stdout);
+}
+
+static struct demo_outcome outcome(struct demo *d)
+{
+    struct demo_outcome o = {.books = demo_books_read(&d->books), .replay = d->replay, .trace_name = d->trace_name, .usage_file = d->usage_file,
+                             .seconds = seconds_since(d, d->ended_ns)};
+    for (unsigned i = 0; i < DEMO_PROVIDERS; i++)
+        o.counts[i] = sim_provider_count(d->provider[i]);
+    return o;
 }
 
 static int conclude(struct demo *d)
 {
     const struct replay_figures *f = replay_figures(d->replay);
-    struct verdict v;
+    struct demo_verdict v;
     if (f->error) {
         cli_error(&syntax, "%s", f->why);
         return CLI_USAGE;
@@ -741,11 +501,13 @@ static int conclude(struct demo *d)
         cli_error(&syntax, "interrupted");
         return CLI_FAILED;
     }
-    v = judge(d);
+    settle(d);
+    struct demo_outcome o = outcome(d);
+    v = demo_judge(&o);
     if (d->q.json)
-        tell_json(d, &v);
+        demo_tell_json(&o, &v);
     else
-        tell(d, &v);
+        demo_tell(&o, &v);
     fflush(stdout);
     if (d->q.keep)
         keep(d);
@@ -773,7 +535,7 @@ int cli_demo(int argc, char **argv)
         free(d);
         return code;
     }
-    pthread_mutex_init(&d->books.lock, NULL);
+    demo_books_init(&d->books);
     d->screen.live = !d->q.json && isatty(STDOUT_FILENO);
     log_set_level(LOG_ERROR);
     signal(SIGPIPE, SIG_IGN);

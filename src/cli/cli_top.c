@@ -180,10 +180,11 @@ static bool read_look(struct top *t, struct look *l)
         return false;
     }
     *l = (struct look){
-        .at_ns = loop_clock_ns(t->loop), .workers = figure(json, "workers"), .started_us = figure(json, "started_us"), .generation = figure(json, "generation"),
+        .at_ns = loop_clock_ns(t->loop), .draining = span_eq(draining, SPAN("true")), .workers = figure(json, "workers"),
+        .started_us = figure(json, "started_us"), .generation = figure(json, "generation"),
         .answered = figure(json, "exchanges.answered"), .refused = figure(json, "exchanges.refused"), .failed = figure(json, "exchanges.failed"),
         .broken = figure(json, "exchanges.broken"), .abandoned = figure(json, "exchanges.abandoned"), .under_way = figure(json, "exchanges.under_way"),
-        .retries = figure(json, "retries"), .shed = figure(json, "shed"), .connections = figure(json, "connections"), .draining = span_eq(draining, SPAN("true")),
+        .retries = figure(json, "retries"), .shed = figure(json, "shed"), .connections = figure(json, "connections"),
     };
     copy(&t->arena, json, "version", l->version, sizeof l->version);
     read_deployments(&t->arena, json, l);
@@ -202,12 +203,12 @@ static struct deployment_look before_of(const struct top *t, const struct deploy
     return (struct deployment_look){.attempts = 0};
 }
 
-static const char *state_of(int64_t attempts, int64_t answered, int64_t limited, int64_t under_way)
+static const char *state_of(const struct deployment_look *change, int64_t under_way)
 {
-    int64_t errors = attempts - answered;
+    int64_t errors = change->attempts - change->answered;
     if (errors > 0)
-        return errors == limited ? "limited" : answered > 0 ? "unsteady" : "failing";
-    return answered > 0 || under_way > 0 ? "busy" : "idle";
+        return errors == change->limited ? "limited" : change->answered > 0 ? "unsteady" : "failing";
+    return change->answered > 0 || under_way > 0 ? "busy" : "idle";
 }
 
 static const char *uptime(char out[48], int64_t seconds)
@@ -226,46 +227,59 @@ static void draw_head(struct top *t, double dt)
     const struct look *n = t->now, *b = t->before;
     char up[48];
     int64_t ended = n->answered + n->refused + n->failed + n->broken + n->abandoned - b->answered - b->refused - b->failed - b->broken - b->abandoned;
-    table_line(&t->screen, "entente %s at %s, up %s, %lld workers, config %lld%s", n->version, t->url, uptime(up, (loop_wall_us(t->loop) - n->started_us) / 1000000),
-               (long long)n->workers, (long long)n->generation, n->draining ? ", DRAINING" : "");
-    table_line(&t->screen, "%.1f requests/s, %lld under way, %lld connections; since the start %lld answered, %lld refused, %lld failed, %lld broken, %lld abandoned,",
-               (double)ended / dt, (long long)n->under_way, (long long)n->connections, (long long)n->answered, (long long)n->refused, (long long)n->failed,
-               (long long)n->broken, (long long)n->abandoned);
-    table_line(&t->screen, "%lld retries, %lld shed", (long long)n->retries, (long long)n->shed);
+    table_line(&t->screen, "entente %s at %s, up %s, workers: %lld, config: %lld%s", n->version, t->url,
+               uptime(up, (loop_wall_us(t->loop) - n->started_us) / 1000000), (long long)n->workers, (long long)n->generation,
+               n->draining ? ", DRAINING" : "");
+    table_line(&t->screen, "%.1f requests/s, %lld under way, %lld connections", (double)ended / dt, (long long)n->under_way, (long long)n->connections);
+    table_line(&t->screen, "since the start: %lld answered, %lld refused, %lld failed, %lld broken, %lld abandoned; %lld retries, %lld shed",
+               (long long)n->answered, (long long)n->refused, (long long)n->failed, (long long)n->broken, (long long)n->abandoned,
+               (long long)n->retries, (long long)n->shed);
     table_line(&t->screen, "%s", "");
 }
 
-static void draw_row(struct top *t, const char *provider, const char *model, const char *state, const struct deployment_look *change, int64_t p50, int64_t p99, int64_t under_way, double dt)
+/* change: what happened in dt seconds; now: what is so at the moment. */
+static void draw_row(struct top *t, const char *state, const struct deployment_look *change, const struct deployment_look *now, double dt)
 {
     char first[56] = "-";
-    if (p50 || p99)
-        snprintf(first, sizeof first, "%lld / %lld ms", (long long)(p50 / 1000), (long long)(p99 / 1000));
-    table_line(&t->screen, "%-16.16s %-20.20s %-9s %8.1f %12.0f %12.0f %18s %8.1f %9lld", provider, model, state, (double)change->attempts / dt,
-               (double)change->input / dt, (double)change->output / dt, first, (double)(change->attempts - change->answered) / dt, (long long)under_way);
+    if (now->p50_us || now->p99_us)
+        snprintf(first, sizeof first, "%lld / %lld ms", (long long)(now->p50_us / 1000), (long long)(now->p99_us / 1000));
+    table_line(&t->screen, "%-16.16s %-20.20s %-9s %8.1f %12.0f %12.0f %18s %8.1f %9lld", now->provider, now->model[0] ? now->model : "(as asked)",
+               state, (double)change->attempts / dt, (double)change->input / dt, (double)change->output / dt, first,
+               (double)(change->attempts - change->answered) / dt, (long long)now->under_way);
+}
+
+static void add(struct deployment_look *sum, const struct deployment_look *d)
+{
+    sum->attempts += d->attempts;
+    sum->answered += d->answered;
+    sum->input += d->input;
+    sum->output += d->output;
+}
+
+static void draw_deployments(struct top *t, double dt)
+{
+    struct deployment_look all = {.attempts = 0}, all_now = all;
+    for (unsigned i = 0; i < t->now->n; i++) {
+        const struct deployment_look *d = &t->now->deployments[i], b = before_of(t, d);
+        struct deployment_look change = {.attempts = d->attempts - b.attempts, .answered = d->answered - b.answered, .limited = d->limited - b.limited,
+                                         .input = d->input - b.input, .output = d->output - b.output};
+        draw_row(t, state_of(&change, d->under_way), &change, d, dt);
+        add(&all, &change);
+        all_now.under_way += d->under_way;
+    }
+    table_line(&t->screen, "%-16s %-20s %-9s %8.1f %12.0f %12.0f %18s %8.1f %9lld", "all", "", "", (double)all.attempts / dt, (double)all.input / dt,
+               (double)all.output / dt, "", (double)(all.attempts - all.answered) / dt, (long long)all_now.under_way);
 }
 
 static void draw(struct top *t)
 {
     double dt = (double)(t->now->at_ns - t->before->at_ns) / 1e9;
-    struct deployment_look all = {.attempts = 0};
     dt = dt > 0.001 ? dt : 1;
     table_begin(&t->screen);
     draw_head(t, dt);
-    table_line(&t->screen, "%-16s %-20s %-9s %8s %12s %12s %18s %8s %9s", "provider", "model", "state", "asked/s", "tokens in/s", "out/s", "first p50 / p99", "errors/s",
-               "under way");
-    for (unsigned i = 0; i < t->now->n; i++) {
-        const struct deployment_look *d = &t->now->deployments[i], b = before_of(t, d);
-        struct deployment_look change = {.attempts = d->attempts - b.attempts, .answered = d->answered - b.answered, .limited = d->limited - b.limited,
-                                         .input = d->input - b.input, .output = d->output - b.output};
-        draw_row(t, d->provider, d->model[0] ? d->model : "(as asked)", state_of(change.attempts, change.answered, change.limited, d->under_way), &change, d->p50_us, d->p99_us,
-                 d->under_way, dt);
-        all.attempts += change.attempts;
-        all.answered += change.answered;
-        all.input += change.input;
-        all.output += change.output;
-        all.under_way += d->under_way;
-    }
-    draw_row(t, "all", "", "", &all, 0, 0, all.under_way, dt);
+    table_line(&t->screen, "%-16s %-20s %-9s %8s %12s %12s %18s %8s %9s", "provider", "model", "state", "asked/s", "tokens in/s", "out/s", "first p50 / p99",
+               "errors/s", "under way");
+    draw_deployments(t, dt);
     table_end(&t->screen);
 }
 

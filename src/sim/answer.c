@@ -144,11 +144,18 @@ static bool take_fitting(struct making *m, struct sim_choice *c, struct sim_part
     return false;
 }
 
+static struct span unquote(struct arena *a, struct span json)
+{
+    struct json j;
+    struct json_string text;
+    json_init(&j, json);
+    return json_peek(&j) == JSON_STRING && json_read_string(&j, &text) == ERR_OK ? json_unescape(a, text) : SPAN_NONE;
+}
+
 static void stop_at_sequence(struct making *m, struct sim_choice *c, struct sim_part *p)
 {
     for (const struct neutral_extra *s = m->r->stops; s; s = s->next) {
-        struct json_string text = {.raw = span_of(s->value_json.p + 1, s->value_json.n - 2), .has_escapes = memchr(s->value_json.p, '\\', s->value_json.n) != NULL};
-        struct span plain = s->value_json.n > 2 && s->value_json.p[0] == '"' ? json_unescape(m->arena, text) : SPAN_NONE;
+        struct span plain = unquote(m->arena, s->value_json);
         ptrdiff_t at = plain.n ? span_find_span(p->text, plain) : -1;
         if (at < 0)
             continue;
@@ -190,9 +197,8 @@ static enum err schema_text(struct making *m, struct span schema, const char *pa
 
 static enum err structured_text(struct making *m, struct sim_choice *c)
 {
-    static const struct span any = {"{\"type\":\"object\",\"properties\":{\"title\":{},\"count\":{\"type\":\"integer\"},\"tags\":{\"type\":\"array\",\"items\":{}}},"
-                                    "\"required\":[\"title\",\"count\",\"tags\"]}", 137};
-    struct span text, schema = m->r->format.kind == NEUTRAL_FORMAT_SCHEMA ? m->r->format.schema_json : any;
+    static const char any[] = "{\"properties\":{\"title\":{},\"count\":{\"type\":\"integer\"},\"tags\":{\"items\":{}}}}";
+    struct span text, schema = m->r->format.kind == NEUTRAL_FORMAT_SCHEMA ? m->r->format.schema_json : span_str(any);
     enum err e = schema_text(m, schema, "response_format", &text);
     if (!e)
         (void)take_fitting(m, c, add_part(m, c, NEUTRAL_TEXT), text);
@@ -377,7 +383,8 @@ static enum err make_vectors(struct making *m)
 
 /* ---- whole answers ---- */
 
-enum err sim_answer_make(const struct neutral_request *request, const struct sim_answer_options *o, struct sim_answer *ret, struct complaint *why)
+enum err sim_answer_make(const struct neutral_request *request, const struct sim_answer_options *o, struct sim_answer *ret,
+                         struct complaint *why)
 {
     struct making m = {.a = ret, .r = request, .arena = request->arena, .o = o, .why = why};
     *ret = (struct sim_answer){.arena = request->arena, .request = request, .encoding = tokenizer_for_model(request->model)};

@@ -48,7 +48,8 @@ struct sim_answer_options {
 };
 
 /* Everything lives in request->arena. A complaint for what is not simulated. */
-enum err sim_answer_make(const struct neutral_request *request, const struct sim_answer_options *o, struct sim_answer *ret, struct complaint *why) MUST_CHECK;
+enum err sim_answer_make(const struct neutral_request *request, const struct sim_answer_options *o, struct sim_answer *ret,
+                         struct complaint *why) MUST_CHECK;
 int64_t sim_answer_tokens(const struct sim_answer *a);      /* text and calls, when told to the end */
 int64_t sim_answer_tokens_told(const struct sim_answer *a); /* so far */
 void sim_answer_usage(const struct sim_answer *a, struct usage *ret);

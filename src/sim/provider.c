@@ -89,7 +89,7 @@ static void fail_html(struct sim_provider *p, struct stream *s)
 {
     const struct header type = {SPAN("content-type"), SPAN("text/html")};
     stat_add(&p->refused, 1);
-    stream_reply(s, 502, &type, 1, SPAN("<html><head><title>502 Bad Gateway</title></head><body><center><h1>502 Bad Gateway</h1></center></body></html>\n"));
+    stream_reply(s, 502, &type, 1, SPAN("<html><head><title>502 Bad Gateway</title></head><body><h1>502 Bad Gateway</h1></body></html>\n"));
 }
 
 /* 200, and in it an error. */
@@ -260,7 +260,8 @@ static void answer(struct sim_provider *p, struct stream *s, const struct route 
     struct sim_reply *r = reply_new(p, s, route);
     enum err e = understand(r, route, &why);
     if (e) {
-        const struct client_error error = {.error = e, .status = 400, .message = why.message[0] ? why.message : NULL, .param = why.param[0] ? why.param : NULL};
+        const struct client_error error = {.error = e, .status = 400, .message = why.message[0] ? why.message : NULL,
+                                           .param = why.param[0] ? why.param : NULL};
         reply_drop(r);
         refuse(p, s, &error);
         return;

@@ -244,8 +244,8 @@ static struct call_options make_request(struct shot *s)
     struct iovec *body = ARENA_ARRAY(a, struct iovec, tokens / TEXT_TOKENS + 4);
     struct header *headers = ARENA_ARRAY(a, struct header, 2);
     unsigned n = 0;
-    body[n++] = slice(arena_printf(a, "{\"model\":\"%s\",\"stream\":true,\"max_tokens\":%lld,\"messages\":[{\"role\":\"user\",\"content\":\"", draw(r, r->o.models),
-                                   (long long)s->row.output_tokens));
+    body[n++] = slice(arena_printf(a, "{\"model\":\"%s\",\"stream\":true,\"max_tokens\":%lld,\"messages\":[{\"role\":\"user\",\"content\":\"",
+                                   draw(r, r->o.models), (long long)s->row.output_tokens));
     n += add_prompt(r, tokens, body + n);
     body[n++] = slice(SPAN("\"}]}"));
     headers[0] = (struct header){SPAN("content-type"), SPAN("application/json")};

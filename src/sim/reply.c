@@ -172,6 +172,18 @@ static void next_choice(struct sim_reply *r)
     r->step = r->choice < r->answer.choices_n ? STEP_PART : STEP_USAGE;
 }
 
+/* Azure's first chunk has the filter's results for the prompt, and neither choices nor a name. */
+static void write_azure_first(struct sim_reply *r)
+{
+    static const char safe[] = "{\"filtered\":false,\"severity\":\"safe\"}";
+    if (strcmp(r->dialect->name, "azure-openai") != 0 || r->api != API_OPENAI_CHAT)
+        return;
+    CHECK(buf_printf(&r->wire,
+                     "data: {\"choices\":[],\"created\":0,\"id\":\"\",\"model\":\"\",\"object\":\"\",\"prompt_filter_results\":[{\"prompt_index\":0,"
+                     "\"content_filter_results\":{\"hate\":%s,\"self_harm\":%s,\"sexual\":%s,\"violence\":%s}}]}\n\n",
+                     safe, safe, safe, safe) == ERR_OK);
+}
+
 static void fill_start(struct sim_reply *r, struct neutral_event *e)
 {
     e->kind = NEUTRAL_EVENT_START;
@@ -179,6 +191,7 @@ static void fill_start(struct sim_reply *r, struct neutral_event *e)
     e->start.model = r->writer.model;
     e->start.created = r->writer.created;
     e->start.fingerprint = SPAN("fp_simulated");
+    write_azure_first(r);
     r->step = STEP_PART;
 }
 
@@ -283,7 +296,7 @@ static bool fail_between_events(struct sim_reply *r)
     bool due = r->sent + buf_bytes(&r->wire) >= r->fault.bytes;
     if (!due || (r->fault.kind != SIM_FAULT_ERROR_EVENT && r->fault.kind != SIM_FAULT_BROKEN_JSON))
         return false;
-    struct client_error error = {.error = ERR_PROVIDER_FAULT, .status = 500, .message = "The server had an error while processing your request (simulated)"};
+    struct client_error error = {.error = ERR_PROVIDER_FAULT, .status = 500, .message = "The server had an error (simulated)"};
     if (r->fault.kind == SIM_FAULT_ERROR_EVENT)
         r->dialect->write_stream_error(&r->wire, &error);
     else
