@@ -64,10 +64,10 @@ static struct span make_request(size_t text_bytes, bool escaped)
     static const char plain[] = "The quick brown fox jumps over the lazy dog, again. ", code[] = "if (x) {\\n    print(\\\"hello\\\");\\n}\\n";
     const char *text = escaped ? code : plain;
     char *p = malloc(text_bytes + 256), *to = p;
-    to += sprintf(to, "%s", head);
+    to = mempcpy(to, head, sizeof head - 1);
     while ((size_t)(to - p) + strlen(text) < text_bytes)
-        to += sprintf(to, "%s", text);
-    to += sprintf(to, "%s", tail);
+        to = mempcpy(to, text, strlen(text));
+    to = mempcpy(to, tail, sizeof tail - 1);
     return span_of(p, (size_t)(to - p));
 }
 

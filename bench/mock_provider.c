@@ -108,6 +108,7 @@ static size_t put_event(char *to, size_t room, const char *json)
     return (size_t)snprintf(to, room, "%zx\r\ndata: %s\n\n\r\n", n, json);
 }
 
+#define LAST_CHUNK "0\r\n\r\n"
 #define CHUNK_START "{\"id\":\"chatcmpl-BmK3vYz81cT0QdHn5rXwPq2sUe7aL\",\"object\":\"chat.completion.chunk\"," \
     "\"created\":1764000000,\"model\":\"gpt-4o-2024-08-06\",\"system_fingerprint\":\"fp_5d58a6052a\","
 
@@ -133,8 +134,8 @@ static void make_stream(void)
     u += put_event(u, CHUNK_ROOM, json);
     u += put_event(u, CHUNK_ROOM, "[DONE]");
     p += put_event(p, CHUNK_ROOM, "[DONE]");
-    u += sprintf(u, "0\r\n\r\n");
-    p += sprintf(p, "0\r\n\r\n");
+    u = mempcpy(u, LAST_CHUNK, sizeof LAST_CHUNK - 1);
+    p = mempcpy(p, LAST_CHUNK, sizeof LAST_CHUNK - 1);
     tail_usage_bytes = (size_t)(u - tail_usage);
     tail_plain_bytes = (size_t)(p - tail_plain);
 }

@@ -31,7 +31,9 @@ struct question {
 static void make_secret(char out[SECRET_LETTERS + 16])
 {
     static const char letters[] = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
-    size_t at = (size_t)sprintf(out, "sk-entente-"), end = at + SECRET_LETTERS;
+    static const char prefix[] = "sk-entente-";
+    size_t at = sizeof prefix - 1, end = at + SECRET_LETTERS;
+    memcpy(out, prefix, at);
     while (at < end) {
         uint8_t byte;
         digest_random(&byte, 1);

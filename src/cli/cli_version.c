@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * `entente version`.
+ * `entente version`: the version this program was built as, on one line.
  */
 #include <stdio.h>
 
