@@ -13,9 +13,16 @@
 #include "base/log.h"
 #include "http/client_private.h"
 #include "io/backend.h"
+#include "unit.h"
 
 #define GUARD_NS (20 * NS_PER_S)
 #define MS NS_PER_MS
+
+/* What providers say. */
+#define OK_HEAD "HTTP/1.1 200 OK\r\n"
+#define HELLO OK_HEAD "Content-Length: 5\r\nContent-Type: text/plain\r\n\r\nhello"
+#define HELLO_CHUNKED OK_HEAD "Transfer-Encoding: chunked\r\n\r\n2\r\nhe\r\n3;x=y\r\nllo\r\n0\r\nT: 1\r\n\r\n"
+#define HELLO_UNTIL_CLOSE OK_HEAD "\r\nhello"
 
 enum then { THEN_KEEP, THEN_CLOSE, THEN_RESET, THEN_HALF_CLOSE, THEN_TLS /* a tunnel: TLS begins */ };
 
@@ -437,6 +444,25 @@ static inline bool seen_get(struct seen *s, struct rig *r)
     s->keep = true;
     seen_start(s, r, (struct call_options){.target = SPAN("/")});
     return rig_run(r, s);
+}
+
+static inline struct iovec slice(const char *text) { return (struct iovec){(char *)(uintptr_t)text, strlen(text)}; }
+
+static inline void expect_hello(const struct seen *s)
+{
+    EXPECT_EQ(s->ends, 1);
+    EXPECT_EQ(s->status, 200);
+    EXPECT_STR(s->body, "hello");
+    if (s->fails)
+        UNIT_FAIL("%s: %s", err_name(s->error), s->why);
+}
+
+static inline void expect_failure(const struct seen *s, enum err e, const char *words)
+{
+    EXPECT_EQ(s->fails, 1);
+    EXPECT_STR(err_name(s->error), err_name(e));
+    if (!strstr(s->why, words))
+        UNIT_FAIL("why is \"%s\", expected \"%s\" in it", s->why, words);
 }
 
 #endif

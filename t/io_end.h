@@ -125,6 +125,18 @@ static void end_start(struct end *e, struct sock *s, struct tls_context *c, cons
 
 __attribute__((unused)) static void only_wake(void *owner) {}
 
+static inline void say_it_is_over(void *is_over) { *(bool *)is_over = true; }
+
+static inline void turn_for(struct loop *l, uint64_t ns)
+{
+    bool is_over = false;
+    struct timer end;
+    timer_init(&end, l, say_it_is_over, &is_over);
+    timer_set_in(&end, ns);
+    while (!is_over)
+        loop_turn(l);
+}
+
 /* Turns the loop until *done or five seconds have passed. */
 __attribute__((unused)) static bool run_until(struct loop *l, const bool *done)
 {

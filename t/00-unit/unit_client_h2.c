@@ -10,6 +10,8 @@
 #include "base/block.h"
 #include "client_rig.h"
 #include "test_ca.h"
+#include "unit_directory.h"
+#include "unit_random.h"
 
 /* ---- the server ---- */
 
@@ -283,21 +285,6 @@ static struct seen h2_get(struct h2_rig *h, const char *path)
     return s;
 }
 
-static void expect_hello(const struct seen *s)
-{
-    EXPECT_EQ(s->ends, 1);
-    EXPECT_STR(s->body, "hello");
-    if (s->fails)
-        UNIT_FAIL("%s: %s", err_name(s->error), s->why);
-}
-
-static void expect_failure(const struct seen *s, enum err e, const char *words)
-{
-    EXPECT_STR(err_name(s->error), err_name(e));
-    if (!strstr(s->why, words))
-        UNIT_FAIL("why is \"%s\", expected \"%s\" in it", s->why, words);
-}
-
 /* ---- tests ---- */
 
 TEST(many_calls_share_one_connection)
@@ -535,7 +522,8 @@ TEST(an_answer_before_the_end_of_the_body_is_whole)
     h2_open_rig(&h, (struct origin_options){0});
     seen_start(&s, &h.r, (struct call_options){.method = SPAN("POST"), .target = SPAN("/early"), .body = &body, .body_n = 1});
     REQUIRE(rig_run(&h.r, &s));
-    expect_hello(&s);
+    EXPECT_EQ(s.ends, 1);
+    EXPECT_STR(s.body, "hello");
     EXPECT_EQ(s.status, 413);
     EXPECT(call_bytes_sent(s.call) < n);
     seen_free(&s);
@@ -574,14 +562,6 @@ TEST(idle_connections_close_and_a_client_may_be_freed_with_calls)
     EXPECT(!seen_done(&s));
 }
 
-static uint32_t chance_state;
-
-static uint32_t chance(uint32_t n)
-{
-    chance_state = chance_state * 1664525u + 1013904223u;
-    return (chance_state >> 8) % n;
-}
-
 TEST(whatever_happens_each_call_ends_once_and_only_whole_answers_end_well)
 {
     enum { CALLS = 40, ROUNDS = 20 };
@@ -593,24 +573,24 @@ TEST(whatever_happens_each_call_ends_once_and_only_whole_answers_end_well)
     for (unsigned seed = 1; seed <= 4; seed++) {
         struct h2_rig h = {.server.max_streams = 3 + seed * 5, .server.reset_code = seed % 2 ? NGHTTP2_NO_ERROR : NGHTTP2_REFUSED_STREAM};
         unsigned well = 0;
-        chance_state = seed;
+        random_seed(seed);
         h2_open_rig(&h, (struct origin_options){.connections_max = 1 + seed});
         for (int round = 0; round < ROUNDS; round++) {
-            int n = 1 + (int)chance(CALLS);
+            int n = 1 + (int)random_below(CALLS);
             memset(s, 0, sizeof s);
             for (int i = 0; i < n; i++) {
                 s[i].keep = true;
-                s[i].cancel_at = chance(10) == 0 ? 1 + (int)chance(2) : 0;
-                s[i].pause_at_piece = chance(6) == 0;
-                seen_start(&s[i], &h.r, (struct call_options){.method = SPAN("POST"), .target = span_str(paths[chance(chance(3) ? COUNT_OF(paths) : 5)]), .body = &body,
-                                                              .body_n = chance(2), .first_byte_timeout_ns = 5 * MS, .idle_timeout_ns = 5 * MS, .total_timeout_ns = 60 * MS});
+                s[i].cancel_at = random_below(10) == 0 ? 1 + (int)random_below(2) : 0;
+                s[i].pause_at_piece = random_below(6) == 0;
+                seen_start(&s[i], &h.r, (struct call_options){.method = SPAN("POST"), .target = span_str(paths[random_below(random_below(3) ? COUNT_OF(paths) : 5)]), .body = &body,
+                                                              .body_n = random_below(2), .first_byte_timeout_ns = 5 * MS, .idle_timeout_ns = 5 * MS, .total_timeout_ns = 60 * MS});
             }
             for (int turn = 0; turn < 20; turn++) {
-                struct seen *one = &s[chance((uint32_t)n)];
+                struct seen *one = &s[random_below((unsigned)n)];
                 bool over = seen_done(one) || one->cancelled;
-                if (!over && chance(8) == 0)
+                if (!over && random_below(8) == 0)
                     seen_cancel(one);
-                else if (!over && chance(3) == 0)
+                else if (!over && random_below(3) == 0)
                     call_pause(one->call);
                 rig_turns(&h.r, 1, MS / 20);
             }
@@ -633,19 +613,16 @@ TEST(whatever_happens_each_call_ends_once_and_only_whole_answers_end_well)
 
 TEST(alpn_chooses_http2_and_calls_that_began_together_share_the_connection)
 {
-    char directory[] = "/tmp/entente-unit-h2-XXXXXX", path[2][128], why[256], command[128];
+    char why[256];
+    const char *cert = in_directory("ca.crt"), *key = in_directory("ca.key");
     struct tls_context *client_tls;
     struct h2_rig h = {0};
     struct seen s[10] = {0};
-    CHECK(mkdtemp(directory));
     struct test_cert ca = test_cert_make(NULL, "test authority", "IP:127.0.0.1", -60, 3600);
-    snprintf(path[0], sizeof path[0], "%s/ca", directory);
-    test_cert_write(&ca, path[0]);
+    test_cert_write(&ca, in_directory("ca"));
     test_cert_free(&ca);
-    snprintf(path[0], sizeof path[0], "%s/ca.crt", directory);
-    snprintf(path[1], sizeof path[1], "%s/ca.key", directory);
-    CHECK(tls_server_context(&(struct tls_server_options){.cert_file = path[0], .key_file = path[1], .offer_h2 = true}, &h.server.tls, why) == ERR_OK);
-    CHECK(tls_client_context(&(struct tls_client_options){.ca_file = path[0], .verify = true, .offer_h2 = true}, &client_tls, why) == ERR_OK);
+    CHECK(tls_server_context(&(struct tls_server_options){.cert_file = cert, .key_file = key, .offer_h2 = true}, &h.server.tls, why) == ERR_OK);
+    CHECK(tls_client_context(&(struct tls_client_options){.ca_file = cert, .verify = true, .offer_h2 = true}, &client_tls, why) == ERR_OK);
     h2_open_rig(&h, (struct origin_options){.tls = true, .tls_context = client_tls});
     for (int i = 0; i < 10; i++) {
         s[i].keep = true;
@@ -661,8 +638,6 @@ TEST(alpn_chooses_http2_and_calls_that_began_together_share_the_connection)
     h2_close_rig(&h);
     tls_context_unref(client_tls);
     tls_context_unref(h.server.tls);
-    snprintf(command, sizeof command, "rm -rf %s", directory);
-    CHECK(system(command) == 0);
 }
 
 UNIT_MAIN

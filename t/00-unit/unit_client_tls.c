@@ -11,21 +11,9 @@
 #include "client_rig.h"
 #include "http/proxy.h"
 #include "test_ca.h"
+#include "unit_directory.h"
 
-#define OK_HEAD "HTTP/1.1 200 OK\r\n"
-#define HELLO OK_HEAD "Content-Length: 5\r\n\r\nhello"
-
-static char directory[] = "/tmp/entente-unit-client-XXXXXX";
 static struct tls_context *server_tls, *client_tls, *stranger_tls;
-
-static const char *in_directory(const char *name)
-{
-    static char path[4][128];
-    static unsigned next;
-    char *p = path[next++ % 4];
-    snprintf(p, sizeof path[0], "%s/%s", directory, name);
-    return p;
-}
 
 static struct tls_context *client_context(const char *ca)
 {
@@ -38,7 +26,6 @@ static struct tls_context *client_context(const char *ca)
 __attribute__((constructor)) static void make_certificates(void)
 {
     char why[256];
-    CHECK(mkdtemp(directory));
     struct test_cert ca = test_cert_make(NULL, "test authority", NULL, -60, 3600);
     struct test_cert leaf = test_cert_make(&ca, "provider", "DNS:localhost,IP:127.0.0.1", -60, 3600);
     struct test_cert stranger = test_cert_make(NULL, "another authority", NULL, -60, 3600);
@@ -53,14 +40,11 @@ __attribute__((constructor)) static void make_certificates(void)
     stranger_tls = client_context("stranger.crt");
 }
 
-__attribute__((destructor)) static void remove_certificates(void)
+__attribute__((destructor)) static void drop_certificates(void)
 {
-    char command[128];
     tls_context_unref(server_tls);
     tls_context_unref(client_tls);
     tls_context_unref(stranger_tls);
-    snprintf(command, sizeof command, "rm -rf %s", directory);
-    CHECK(system(command) == 0);
 }
 
 static void rig_open_tls(struct rig *r, const struct script *scripts, unsigned n, struct tls_context *trust)
@@ -72,21 +56,6 @@ static void rig_open_tls(struct rig *r, const struct script *scripts, unsigned n
     o.tls_context = trust;
     o.connect_timeout_ns = 2 * NS_PER_S;
     rig_origin(r, &o);
-}
-
-static void expect_hello(const struct seen *s)
-{
-    EXPECT_EQ(s->ends, 1);
-    EXPECT_STR(s->body, "hello");
-    if (s->fails)
-        UNIT_FAIL("%s: %s", err_name(s->error), s->why);
-}
-
-static void expect_failure(const struct seen *s, enum err e, const char *words)
-{
-    EXPECT_STR(err_name(s->error), err_name(e));
-    if (!strstr(s->why, words))
-        UNIT_FAIL("why is \"%s\", expected \"%s\" in it", s->why, words);
 }
 
 TEST(calls_over_tls_keep_their_connection)
