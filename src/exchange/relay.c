@@ -95,8 +95,8 @@ static void keep(struct exchange *x, struct span piece)
 static void shed_request(struct exchange *x)
 {
     size_t n = buf_bytes(&x->body);
-    if (!call_body_is_done(x->call))
-        return;
+    if (!x->call || !call_body_is_done(x->call))
+        return; /* no call: the first event came with the end of the provider's answer */
     call_body_sent_release(x->call);
     arena_fini(&x->attempt_arena);
     stream_release_head(x->stream);
