@@ -507,8 +507,8 @@ void h2_timeout(struct conn *c)
 void h2_drain(struct conn *c)
 {
     struct h2 *h = c->h2;
-    if (h->drain_noticed)
-        return;
+    if (h->drain_noticed || c->state != CONN_H2)
+        return; /* one that is ending already keeps its own end in sight */
     h->drain_noticed = true;
     h->drain_ns = loop_now_ns(c->server->loop);
     (void)nghttp2_submit_shutdown_notice(h->session);
