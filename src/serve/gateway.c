@@ -23,6 +23,11 @@
 #include "base/block.h"
 #include "io/backend.h"
 
+struct listening { /* a listener as it was made at start; no reload changes which there are */
+    char *text;
+    bool tls;
+};
+
 struct worker_thread {
     struct gateway *gateway;
     struct loop *loop;
@@ -39,6 +44,8 @@ struct gateway {
     char *data_dir;            /* the one in use, whatever later configs say */
     struct worker_thread *threads;
     unsigned threads_n;
+    struct listening *listening;
+    unsigned listening_n;
     struct worker **workers;
     struct gateway_view view;
     struct usage_log *usage_log;
@@ -251,13 +258,25 @@ static void order_all(struct gateway *g, void (*carry_out)(struct worker_thread 
     }
 }
 
+/* The entry of a config that means this listener: the file may have got others, lost some, or another order. NULL: none does. */
+static const struct config_listen *entry_of(const struct config *c, const struct listening *l)
+{
+    for (unsigned i = 0; i < c->listen_n; i++)
+        if (strcmp(c->listen[i].text, l->text) == 0 && (c->listen[i].tls != NULL) == l->tls)
+            return &c->listen[i];
+    return NULL;
+}
+
 static void use_config(struct worker_thread *t, void *what)
 {
     struct config *c = what;
+    const struct gateway *g = t->gateway;
     worker_use(t->worker, c->catalog);
-    for (unsigned i = 0; i < c->listen_n; i++)
-        if (c->listen[i].tls)
-            worker_set_tls(t->worker, i, c->listen[i].tls);
+    for (unsigned i = 0; i < g->listening_n; i++) {
+        const struct config_listen *entry = g->listening[i].tls ? entry_of(c, &g->listening[i]) : NULL;
+        if (entry)
+            worker_set_tls(t->worker, i, entry->tls);
+    }
 }
 
 static void drain_worker(struct worker_thread *t, void *what) { worker_drain(t->worker); }
@@ -289,6 +308,9 @@ static void discard(struct gateway *g)
         close(g->pid_fd);
     sem_destroy(&g->acknowledged);
     pthread_barrier_destroy(&g->stopped);
+    for (unsigned i = 0; i < g->listening_n; i++)
+        free(g->listening[i].text);
+    free(g->listening);
     config_free(g->config);
     free(g->threads);
     free(g->workers);
@@ -315,6 +337,18 @@ static enum err start(struct gateway *g, char why[512])
     return e;
 }
 
+static void note_listening(struct gateway *g)
+{
+    g->listening = calloc(g->config->listen_n, sizeof *g->listening);
+    CHECK(g->listening != NULL);
+    for (; g->listening_n < g->config->listen_n; g->listening_n++) {
+        const struct config_listen *from = &g->config->listen[g->listening_n];
+        struct listening *l = &g->listening[g->listening_n];
+        *l = (struct listening){strdup(from->text), from->tls != NULL};
+        CHECK(l->text != NULL);
+    }
+}
+
 enum err gateway_start(const struct gateway_options *o, struct gateway **ret, char why[512])
 {
     struct gateway *g = calloc(1, sizeof *g);
@@ -330,6 +364,7 @@ enum err gateway_start(const struct gateway_options *o, struct gateway **ret, ch
     g->threads = calloc(g->threads_n, sizeof *g->threads);
     g->workers = calloc(g->threads_n, sizeof(struct worker *));
     CHECK(g->threads && g->workers && g->data_dir);
+    note_listening(g);
     sem_init(&g->acknowledged, 0, 0);
     pthread_barrier_init(&g->stopped, NULL, g->threads_n);
     g->log_exchanges = o->config->log.exchanges;
@@ -358,9 +393,9 @@ static void log_errors(const struct config_errors *errors)
 static void warn_of_unchangeable(const struct gateway *g, const struct config *next)
 {
     const struct config *now = g->config;
-    bool same = now->listen_n == next->listen_n && now->workers == next->workers && strcmp(g->data_dir, next->data_dir) == 0;
-    for (unsigned i = 0; same && i < now->listen_n; i++)
-        same = strcmp(now->listen[i].text, next->listen[i].text) == 0 && !now->listen[i].tls == !next->listen[i].tls;
+    bool same = g->listening_n == next->listen_n && now->workers == next->workers && strcmp(g->data_dir, next->data_dir) == 0;
+    for (unsigned i = 0; same && i < g->listening_n; i++)
+        same = entry_of(next, &g->listening[i]) != NULL;
     if (!same)
         log_line(LOG_WARN, "listen, data and workers take effect at the next start; the rest is in force", NULL);
 }
