@@ -16,6 +16,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 
 import pytest
 
@@ -118,19 +119,20 @@ def run_block(text, folder, prefix):
     text = re.sub(r"\bmake run\b", "build/entente serve", re.sub(r"^make build\b", "true", text, flags=re.M))
     env = {k: v for k, v in os.environ.items() if not re.search(r"(?i)_proxy$|^ENTENTE|_KEY$", k)}
     env.update(PATH=os.path.join(folder, "build") + os.pathsep + env.get("PATH", ""), EXISTING_KEY="sk-existing", HOME=folder)
-    with subprocess.Popen(prefix + ["sh", "-eu", "-c", text], cwd=folder, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                          start_new_session=True) as process:
+    with tempfile.TemporaryFile() as output:  # no pipe: what a failed block left running would keep it open
+        process = subprocess.Popen(prefix + ["sh", "-eu", "-c", text], cwd=folder, env=env, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
+                                   start_new_session=True)
         try:
-            output = process.communicate(timeout=BLOCK_SECONDS)[0].decode(errors="replace")
+            code = process.wait(BLOCK_SECONDS)
         except subprocess.TimeoutExpired:
+            code = None
+        try:
             os.killpg(process.pid, signal.SIGKILL)
-            return None, process.communicate()[0].decode(errors="replace")
-        finally:
-            try:
-                os.killpg(process.pid, signal.SIGKILL)  # what a block left running ends here
-            except ProcessLookupError:
-                pass
-    return process.returncode, output
+        except ProcessLookupError:
+            pass
+        process.wait()
+        output.seek(0)
+        return code, output.read().decode(errors="replace")
 
 
 @pytest.mark.parametrize("page, line, text, why", SH, ids=named(SH))
