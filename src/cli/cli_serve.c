@@ -75,17 +75,6 @@ static struct config *simulated_config(struct simulator *s)
     return config_for_simulator(text, simulated_models, COUNT_OF(simulated_models));
 }
 
-static struct config *load(const char *path)
-{
-    struct config *c = NULL;
-    struct config_errors errors;
-    config_errors_init(&errors);
-    if (config_load(path, NULL, &c, &errors) != ERR_OK)
-        config_errors_print(&errors, stderr);
-    config_errors_fini(&errors);
-    return c;
-}
-
 static void announce(const struct gateway *g, const struct config *c)
 {
     for (unsigned i = 0; i < c->listen_n; i++) {
@@ -165,23 +154,17 @@ static void block_signals(void)
 int cli_serve(int argc, char **argv)
 {
     const char *path = NULL;
-    for (int i = 1; i < argc; i++) {
-        if (strcmp(argv[i], "--config") == 0 && i + 1 < argc) {
-            path = argv[++i];
-        } else if (strcmp(argv[i], "--help") == 0) {
-            fputs(usage, stdout);
-            return 0;
-        } else {
-            fprintf(stderr, "entente serve: what is `%s`?\n%s", argv[i], usage);
-            return 2;
-        }
-    }
+    int code;
+    const struct cli_option options[] = {{.name = "--config", .value = &path}};
+    const struct cli_syntax syntax = {.command = "entente serve", .usage = usage, .options = options, .options_n = COUNT_OF(options)};
+    if (!cli_read_options(argc, argv, &syntax, &code))
+        return code;
     block_signals();
     struct simulator simulator = {0};
     if (!path && !start_simulator(&simulator))
         return 2;
-    struct config *c = path ? load(path) : simulated_config(&simulator);
-    int code = c ? serve(c, !path) : 2;
+    struct config *c = path ? cli_load_config(path) : simulated_config(&simulator);
+    code = c ? serve(c, !path) : 2;
     stop_simulator(&simulator);
     return code;
 }

@@ -15,7 +15,8 @@ enum err exchange_admit(struct exchanger *e, struct stream *s, const struct rout
     const struct http_head *head = &stream_base(s)->head;
     uint64_t length = UINT64_MAX;
     const struct key *key;
-    if (stat_read(&e->stats.under_way) >= e->options.limits.requests_max || block_bytes_in_use() > e->options.limits.memory_max) {
+    if (stat_read(&e->stats.under_way) >= e->options.limits.requests_max || block_bytes_in_use() > e->options.limits.memory_max ||
+        usage_log_is_full(e->options.usage_log)) {
         stat_add(&e->stats.shed, 1);
         return ERR_OVERLOADED;
     }

@@ -159,7 +159,7 @@ void exchange_on_abort(void *exchange, struct stream *s, enum err why)
     CHECK_MAGIC(x, EXCHANGE_MAGIC);
     x->stream = NULL;
     x->aborted = true;
-    x->error = ERR_CLIENT_GONE;
+    x->error = why == ERR_DRAINING ? ERR_DRAINING : ERR_CLIENT_GONE;
     if (!x->running)
         exchange_go(x, EXCHANGE_ABANDON);
 }

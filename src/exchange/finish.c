@@ -90,7 +90,7 @@ static enum err compose_stream_end(struct exchange *x)
 
 void finish_compose(struct exchange *x)
 {
-    if (x->outcome == RECORD_ABANDONED) {
+    if (x->aborted) { /* nobody is there to be told */
         x->status = x->begun ? 200 : 499;
         return;
     }
@@ -171,6 +171,6 @@ enum exchange_step exchange_abandon(struct exchange *x)
     timer_clear(&x->timer);
     if (x->call)
         attempt_end(x, ATTEMPT_CANCELLED, HEALTH_ABANDONED);
-    x->outcome = RECORD_ABANDONED;
+    x->outcome = x->error == ERR_DRAINING ? RECORD_BROKEN : RECORD_ABANDONED; /* a shutdown that could not wait is our doing */
     return EXCHANGE_METER;
 }

@@ -174,7 +174,7 @@ static void count_stats(struct exchange *x, const struct usage_record *r)
         if (r->usage.count[c] > 0)
             stat_add(&s->tokens[c], (uint64_t)r->usage.count[c]);
     stat_observe(&s->duration_us, EXCHANGE_TIME_BOUND_US, r->duration_us);
-    if (r->first_byte_us && r->outcome != RECORD_FAILED)
+    if (r->stream && r->first_byte_us && r->outcome != RECORD_FAILED)
         stat_observe(&s->first_byte_us, EXCHANGE_TIME_BOUND_US, r->first_byte_us);
 }
 

@@ -288,7 +288,8 @@ static void judge_error(struct exchange *x)
     d->read_error(x->provider_status, NULL, buf_span(&x->answer), loop_wall_us(x->owner->options.loop), &error);
     x->retry_after_ms = advice >= 0 ? advice : error.retry_after_ms;
     char why[300];
-    snprintf(why, sizeof why, "status %d%s%.*s", x->provider_status, error.message.n ? ", " : "", SPAN_ARG(peer_message(x, error.message)));
+    bool quote = error.message.n && error.class != PROVIDER_ERROR_CREDENTIAL; /* what it says of our secret is for nobody */
+    snprintf(why, sizeof why, "status %d%s%.*s", x->provider_status, quote ? ", " : "", SPAN_ARG(quote ? peer_message(x, error.message) : SPAN("")));
     bool pass = can_pass(x, &error);
     attempt_fail(x, err_of_class(error.class), outcome_of_class(error.class), why);
     x->pass_status = pass ? x->provider_status : 0;

@@ -124,8 +124,11 @@ void server_free(struct server *sv)
         return;
     CHECK_MAGIC(sv, SERVER_MAGIC);
     close_listeners(sv);
-    LIST_FOR_EACH_SAFE(at, &sv->conns)
-        conn_destroy(CONTAINER_OF(at, struct conn, link));
+    LIST_FOR_EACH_SAFE(at, &sv->conns) {
+        struct conn *c = CONTAINER_OF(at, struct conn, link);
+        c->dead = c->dead ? c->dead : ERR_DRAINING; /* what their streams' owners are told */
+        conn_destroy(c);
+    }
     for (struct stream *s = sv->free_streams, *next; s; s = next) {
         next = s->base.user;
         free(s);

@@ -32,7 +32,7 @@ struct stream_handler {
     void (*on_request)(void *owner, struct stream *s);   /* head and body are here */
     void (*on_body)(void *user, struct stream *s, struct span piece, bool last); /* only after stream_take_body_in_pieces */
     void (*on_writable)(void *user, struct stream *s);   /* pending bytes fell below the low mark after a write said pause */
-    void (*on_abort)(void *user, struct stream *s, enum err why); /* client gone: reset, closed, protocol error, write timeout */
+    void (*on_abort)(void *user, struct stream *s, enum err why); /* client gone: reset, closed, protocol error, write timeout; ERR_DRAINING: server_free */
     /* writes an error body for a request whose head may be unknown (path empty then); content type into *ret_type */
     void (*error_body)(void *owner, struct span path, enum err e, const char *detail, struct buf *out, struct span *ret_type);
     /* optional: the value of Allow beside a 405 of on_head, for this path */

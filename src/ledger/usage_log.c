@@ -6,7 +6,8 @@
  *   usage_log_add -> ring -> [writer thread] write_batch -> disk_append, then on_record for each
  *
  * Invariants: 1. records leave the ring in the order they came in; 2. a record leaves it only when its line is in the file (a
- * refused append keeps the batch and tries again every second); 3. written counts lines in the file.
+ * refused append keeps the batch and tries again every second); 3. written counts lines in the file; 4. while the disk refuses,
+ * what finds the ring full waits behind it, and new requests are refused (usage_log_is_full), so that this stays bounded.
  */
 #include "ledger/usage_log.h"
 
@@ -22,6 +23,12 @@
 #define BATCH_RECORDS 256u
 #define GATHER_NS (2 * 1000 * 1000L) /* a writer that was woken waits this long, so that a busy gateway wakes it 500 times a second, not 50,000 */
 
+/* A record that found the ring full while the disk refuses. */
+struct overflow {
+    struct overflow *next;
+    struct usage_record record;
+};
+
 struct usage_log {
     struct usage_log_options options;
     char *path;
@@ -31,6 +38,7 @@ struct usage_log {
     pthread_cond_t filled, emptied;
     struct usage_record *ring; /* guarded by lock, but for the slots being written */
     uint64_t head, tail;       /* records taken, records added; guarded by lock */
+    struct overflow *overflow, **overflow_end; /* after the ring, in order; guarded by lock */
     bool ending, sleeping;     /* guarded by lock */
     atomic_uint_fast64_t written;
     atomic_bool failing;
@@ -98,6 +106,32 @@ static unsigned next_batch(const struct usage_log *u)
     return (unsigned)(n > RING_RECORDS - first ? RING_RECORDS - first : n);
 }
 
+/* With the lock held. */
+static void refill_ring(struct usage_log *u)
+{
+    while (u->overflow && u->tail - u->head < RING_RECORDS) {
+        struct overflow *first = u->overflow;
+        u->ring[u->tail++ % RING_RECORDS] = first->record;
+        u->overflow = first->next;
+        if (!u->overflow)
+            u->overflow_end = &u->overflow;
+        free(first);
+    }
+}
+
+static uint64_t forget_all(struct usage_log *u)
+{
+    uint64_t lost = u->tail - u->head;
+    u->head = u->tail;
+    for (; u->overflow; lost++) {
+        struct overflow *first = u->overflow;
+        u->overflow = first->next;
+        free(first);
+    }
+    u->overflow_end = &u->overflow;
+    return lost;
+}
+
 /* Called and returns with the lock held. */
 static void write_some(struct usage_log *u)
 {
@@ -109,12 +143,12 @@ static void write_some(struct usage_log *u)
     pthread_mutex_lock(&u->lock);
     if (e == ERR_OK) {
         u->head += n;
+        refill_ring(u);
         pthread_cond_broadcast(&u->emptied);
     } else if (!u->ending) {
         wait_a_second(u);
     } else {
-        log_line(LOG_ERROR, "usage log: records lost, the disk refused them to the end", "records", LOG_INT(u->tail - u->head), NULL);
-        u->head = u->tail;
+        log_line(LOG_ERROR, "usage log: records lost, the disk refused them to the end", "records", LOG_INT(forget_all(u)), NULL);
         pthread_cond_broadcast(&u->emptied);
     }
 }
@@ -158,6 +192,7 @@ enum err usage_log_open(struct loop *l, const struct usage_log_options *o, struc
     if (!u)
         return ERR_NO_MEMORY;
     u->options = *o;
+    u->overflow_end = &u->overflow;
     u->path = strdup(o->path ? o->path : "");
     u->ring = malloc(RING_RECORDS * sizeof *u->ring);
     buf_init(&u->lines, 16u * MIB);
@@ -197,6 +232,20 @@ static void add_now(struct usage_log *u, const struct usage_record *r)
     write_now(u);
 }
 
+/* A disk that refuses must not stop the worker, which still has answers to end: the record goes behind the ring. */
+static void add_locked(struct usage_log *u, const struct usage_record *r)
+{
+    if (!u->overflow && u->tail - u->head < RING_RECORDS) {
+        u->ring[u->tail++ % RING_RECORDS] = *r;
+        return;
+    }
+    struct overflow *o = malloc(sizeof *o);
+    CHECK(o != NULL);
+    *o = (struct overflow){NULL, *r};
+    *u->overflow_end = o;
+    u->overflow_end = &o->next;
+}
+
 void usage_log_add(struct usage_log *u, const struct usage_record *r)
 {
     if (!u->options.threaded) {
@@ -204,9 +253,9 @@ void usage_log_add(struct usage_log *u, const struct usage_record *r)
         return;
     }
     pthread_mutex_lock(&u->lock);
-    while (u->tail - u->head == RING_RECORDS)
-        pthread_cond_wait(&u->emptied, &u->lock);
-    u->ring[u->tail++ % RING_RECORDS] = *r;
+    while (u->tail - u->head == RING_RECORDS && !atomic_load(&u->failing))
+        pthread_cond_wait(&u->emptied, &u->lock); /* a disk that is only slow slows the worker */
+    add_locked(u, r);
     bool wake = u->sleeping;
     pthread_mutex_unlock(&u->lock);
     if (wake)
@@ -248,4 +297,14 @@ void usage_log_close(struct usage_log *u)
 }
 
 uint64_t usage_log_written(const struct usage_log *u) { return atomic_load_explicit(&u->written, memory_order_acquire); }
+bool usage_log_is_full(struct usage_log *u)
+{
+    if (!usage_log_is_failing(u))
+        return false;
+    pthread_mutex_lock(&u->lock);
+    bool full = u->tail - u->head >= RING_RECORDS / 2;
+    pthread_mutex_unlock(&u->lock);
+    return full;
+}
+
 bool usage_log_is_failing(const struct usage_log *u) { return atomic_load(&u->failing); }

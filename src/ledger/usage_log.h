@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * The usage log: records of all workers, appended as JSON lines to one file by one writer thread (in the simulated world: at once).
- * usage_log_add never blocks on the disk; when the disk is slower than the traffic the queue fills and the worker waits for room
- * (counted), for a record is never dropped.
+ * usage_log_add never blocks on the disk; when the disk is slower than the traffic the queue fills and the worker waits for room,
+ * for a record is never dropped; when the disk refuses, records wait in memory and new requests are refused.
  */
 #ifndef ENTENTE_LEDGER_USAGE_LOG_H
 #define ENTENTE_LEDGER_USAGE_LOG_H
@@ -25,6 +25,7 @@ void usage_log_add(struct usage_log *u, const struct usage_record *r); /* any wo
 void usage_log_flush(struct usage_log *u);  /* waits until everything added so far is in the file */
 void usage_log_close(struct usage_log *u);  /* flushes, syncs, ends the thread; accepts NULL */
 uint64_t usage_log_written(const struct usage_log *u);
+bool usage_log_is_full(struct usage_log *u); /* the disk refuses and so much waits for it that new requests should be refused */
 bool usage_log_is_failing(const struct usage_log *u); /* the disk refuses: /readyz says so; lines are kept and tried again */
 
 #endif

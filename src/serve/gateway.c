@@ -118,9 +118,10 @@ static void on_record(void *owner, const struct usage_record *r, struct span lin
     if (__atomic_load_n(&g->log_exchanges, __ATOMIC_RELAXED) && log_level() >= LOG_INFO)
         log_line(LOG_INFO, "exchange", "id", LOG_STR(r->id), "outcome", LOG_STR(record_outcome_name((enum record_outcome)r->outcome)), "status",
                  LOG_INT(r->status), "key", LOG_STR(r->key), "model", LOG_STR(r->model_asked), "provider",
-                 LOG_STR(r->attempts_n ? r->attempts[r->attempts_n - 1].provider : ""), "attempts", LOG_INT(r->attempts_n), "input_tokens",
-                 LOG_INT(usage_total(&r->usage, USAGE_SIDE_INPUT)), "output_tokens", LOG_INT(usage_total(&r->usage, USAGE_SIDE_OUTPUT)), "usage",
-                 LOG_STR(usage_source_name(r->usage.source)), "first_byte_us", LOG_INT(r->first_byte_us), "duration_us", LOG_INT(r->duration_us), NULL);
+                 LOG_STR(r->attempts_n ? r->attempts[r->attempts_n - 1].provider : ""), "attempts", LOG_INT(r->attempts_n), "usage",
+                 LOG_STR(usage_source_name(r->usage.source)), "first_byte_us", LOG_INT(r->first_byte_us), "duration_us", LOG_INT(r->duration_us),
+                 r->usage.source == USAGE_SOURCE_REPORTED || r->usage.source == USAGE_SOURCE_ESTIMATED ? "input_tokens" : NULL,
+                 LOG_INT(usage_total(&r->usage, USAGE_SIDE_INPUT)), "output_tokens", LOG_INT(usage_total(&r->usage, USAGE_SIDE_OUTPUT)), NULL);
     if (g->options.on_record)
         g->options.on_record(g->options.owner, r, line);
 }

@@ -196,7 +196,7 @@ static void put_times(struct page *p, const struct totals *t)
         labels(label, t->deployments[d].name);
         put_histogram(p, "gen_ai_server_request_duration_seconds", label, &t->deployments[d].duration_us);
     }
-    head(p, "gen_ai_server_time_to_first_token_seconds", "histogram", "From the first byte of a request to the first of its answer.");
+    head(p, "gen_ai_server_time_to_first_token_seconds", "histogram", "Of streams: from the first byte of a request to the first of its answer.");
     for (unsigned d = 0; d < t->n; d++) {
         labels(label, t->deployments[d].name);
         put_histogram(p, "gen_ai_server_time_to_first_token_seconds", label, &t->deployments[d].first_byte_us);
@@ -222,8 +222,8 @@ static void put_gateway(struct page *p, const struct gateway_view *view, const s
     single(p, "entente_connections_open", "gauge", "Client connections.", t->connections_open);
     single(p, "entente_connections_total", "counter", "Client connections accepted.", t->connections_total);
     single(p, "entente_connections_refused_total", "counter", "Client connections refused at the limit.", t->connections_refused);
-    single(p, "entente_client_bytes_received_total", "counter", "Bytes of request bodies.", t->bytes_in);
-    single(p, "entente_client_bytes_sent_total", "counter", "Bytes of answers.", t->bytes_out);
+    single(p, "entente_client_bytes_received_total", "counter", "Bytes received from clients, heads included.", t->bytes_in);
+    single(p, "entente_client_bytes_sent_total", "counter", "Bytes sent to clients, heads included.", t->bytes_out);
     single(p, "entente_provider_connections_open", "gauge", "Connections to providers.", t->upstream_open);
     single(p, "entente_provider_connections_idle", "gauge", "Connections to providers that wait for work.", t->upstream_idle);
     single(p, "entente_provider_connects_total", "counter", "Connections to providers made.", t->connects);
@@ -232,6 +232,7 @@ static void put_gateway(struct page *p, const struct gateway_view *view, const s
     single(p, "entente_usage_records_total", "counter", "Usage records written.", view->usage_log ? usage_log_written(view->usage_log) : 0);
     single(p, "entente_usage_log_failing", "gauge", "1 while the disk refuses usage records.", view->usage_log && usage_log_is_failing(view->usage_log));
     single(p, "entente_buffer_bytes", "gauge", "Bytes in bodies and buffers.", block_bytes_in_use());
+    single(p, "entente_surprises_total", "counter", "Beliefs of the program that turned out false; each is in the log. Please report them.", check_surprises());
     single(p, "entente_config_generation", "gauge", "Counts config loads.", __atomic_load_n(view->generation, __ATOMIC_RELAXED));
     head(p, "process_start_time_seconds", "gauge", "Unix time of the start.");
     put(p, "process_start_time_seconds %.3f\n", (double)view->started_wall_us / 1e6);

@@ -164,6 +164,14 @@ static const struct {
     void (*answer)(struct page_call *p);
 } pages[] = {{"/healthz", healthz}, {"/readyz", readyz}, {"/metrics", metrics}, {"/admin/v1/status", status}};
 
+bool page_exists(struct span path)
+{
+    for (unsigned i = 0; i < COUNT_OF(pages); i++)
+        if (span_eq(path, span_str(pages[i].path)))
+            return true;
+    return false;
+}
+
 static void answer_get(struct page_call *p, void (*answer)(struct page_call *p))
 {
     if (p->head->method == HTTP_GET || p->head->method == HTTP_HEAD)

@@ -14,6 +14,7 @@
 #include "serve/worker.h"
 
 void page_answer(struct stream *s, const struct route *route /* NULL: none of a dialect */, const struct catalog *c, const struct gateway_view *view);
+bool page_exists(struct span path);
 void page_error_body(void *owner, struct span path, enum err e, const char *detail, struct buf *out, struct span *ret_type);
 
 #endif

@@ -9,6 +9,8 @@
 
 #include "serve/pages.h"
 
+#define PAGE_BODY_BYTES (16u * KIB) /* a body that a page was sent for no reason */
+
 struct worker {
     struct loop *loop;
     struct client *client;
@@ -25,10 +27,13 @@ static enum err on_head(void *owner, struct stream *s, uint64_t *body_limit)
     struct route route;
     enum err e = ERR_OK;
     arena_init(&arena, 512);
-    *body_limit = 0;
-    if (dialect_route(&arena, &stream_base(s)->head, &route) && route.kind == ROUTE_API) {
+    *body_limit = PAGE_BODY_BYTES;
+    bool known = dialect_route(&arena, &stream_base(s)->head, &route);
+    if (known && route.kind == ROUTE_API) {
         *body_limit = w->body_max;
         e = exchange_admit(w->exchanger, s, &route);
+    } else if (!known && !page_exists(stream_base(s)->head.path)) {
+        e = ERR_NOT_FOUND; /* whatever body it has is not waited for */
     }
     arena_fini(&arena);
     return e;
