@@ -8,6 +8,7 @@
 
 #include <stdlib.h>
 
+#include "base/random.h"
 #include "io/loop.h"
 
 #define LOOP_MAGIC MAGIC('L', 'O', 'O', 'P')
@@ -43,7 +44,7 @@ struct loop {
     unsigned magic;
     bool stopping;
     struct list deferred;
-    uint64_t random[4];
+    struct random random;
     struct message *inbox; /* atomic; shared with every thread, so on a line of its own below what the loop writes */
 };
 
@@ -61,30 +62,7 @@ void loop_count_sock(struct loop *l, int change)
     l->socks += (unsigned)change;
 }
 
-/* Random numbers: xoshiro256** of Blackman and Vigna, seeded through splitmix64 as they advise. */
-
-static uint64_t splitmix64(uint64_t *state)
-{
-    uint64_t z = *state += 0x9e3779b97f4a7c15u;
-    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
-    return z ^ z >> 31;
-}
-
-static uint64_t rotate_left(uint64_t x, unsigned by) { return x << by | x >> (64 - by); }
-
-uint64_t loop_random(struct loop *l)
-{
-    uint64_t *s = l->random;
-    uint64_t result = rotate_left(s[1] * 5, 7) * 9, shifted = s[1] << 17;
-    s[2] ^= s[0];
-    s[3] ^= s[1];
-    s[1] ^= s[2];
-    s[0] ^= s[3];
-    s[2] ^= shifted;
-    s[3] = rotate_left(s[3], 45);
-    return result;
-}
+uint64_t loop_random(struct loop *l) { return random_next(&l->random); }
 
 static void read_clock(struct loop *l)
 {
@@ -103,9 +81,7 @@ struct loop *loop_new(const struct io_backend *backend, void *backend_state)
     list_init(&l->deferred);
     l->world = backend->open(l, backend_state);
     CHECK(l->world);
-    uint64_t seed = backend->seed(l->world);
-    for (unsigned i = 0; i < COUNT_OF(l->random); i++)
-        l->random[i] = splitmix64(&seed);
+    random_init(&l->random, backend->seed(l->world));
     read_clock(l);
     return l;
 }

@@ -10,6 +10,7 @@
 #include "policy/plan.h"
 
 #include "base/limits.h"
+#include "base/random.h"
 
 enum class { FIRST, AFTER, LAST_RESORT, REMOVED, CLASSES };
 
@@ -27,17 +28,9 @@ static const char *const cannot[API_COUNT] = {
 };
 
 /* One number from outside makes as many as are needed. */
-static uint64_t draw(uint64_t *random)
-{
-    uint64_t z = *random += 0x9e3779b97f4a7c15u;
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-    return z ^ (z >> 31);
-}
-
 static uint64_t draw_below(uint64_t *random, uint64_t bound)
 {
-    return (uint64_t)(((unsigned __int128)draw(random) * bound) >> 64);
+    return (uint64_t)(((unsigned __int128)random_split(random) * bound) >> 64);
 }
 
 static bool serves(const struct dialect *dialect, enum api api)

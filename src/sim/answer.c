@@ -100,7 +100,7 @@ static enum err words_text(struct making *m, int64_t tokens, struct span *ret)
 {
     struct buf b;
     buf_init(&b, TEXT_BYTES_MAX);
-    if (sim_words_write(&b, sim_random(&m->a->random), (uint64_t)tokens) != ERR_OK) {
+    if (sim_words_write(&b, random_split(&m->a->random), (uint64_t)tokens) != ERR_OK) {
         buf_fini(&b);
         return complain(m->why, ERR_TOO_LARGE, "", "that many tokens are not simulated");
     }
@@ -228,7 +228,7 @@ static bool is_forced(const struct neutral_tool_choice *c)
 
 static struct span call_id(struct making *m)
 {
-    uint64_t high = sim_random(&m->a->random), low = sim_random(&m->a->random);
+    uint64_t high = random_split(&m->a->random), low = random_split(&m->a->random);
     return arena_printf(m->arena, "call_%012llx%012llx", (unsigned long long)(high >> 16), (unsigned long long)(low >> 16));
 }
 
@@ -487,7 +487,7 @@ struct span sim_answer_logprobs(struct sim_answer *a, struct span text, size_t f
     buf_init(&b, TEXT_BYTES_MAX);
     int64_t top = a->request->top_logprobs.said && a->request->top_logprobs.value <= 20 ? a->request->top_logprobs.value : 0;
     enum err e = a->request->task == NEUTRAL_CHAT ? chat_logprobs(&b, text, from, to, &a->random, top)
-                                                  : completion_logprobs(&b, text, from, to, sim_random(&a->random));
+                                                  : completion_logprobs(&b, text, from, to, random_split(&a->random));
     struct span json = e ? SPAN_NONE : arena_dup(a->arena, buf_span(&b));
     buf_fini(&b);
     return json;

@@ -247,7 +247,7 @@ static void prepare_writer(struct sim_reply *r)
     const char *prefix = r->api == API_OPENAI_CHAT ? "chatcmpl-" : "cmpl-";
     uint64_t random = p->o.seed ^ stat_read(&p->requests);
     neutral_writer_init(&r->writer, &r->arena);
-    r->writer.id = arena_printf(&r->arena, "%s%016llx%08llx", prefix, (unsigned long long)sim_random(&random), (unsigned long long)stat_read(&p->requests));
+    r->writer.id = arena_printf(&r->arena, "%s%016llx%08llx", prefix, (unsigned long long)random_split(&random), (unsigned long long)stat_read(&p->requests));
     r->writer.model = r->request.model;
     r->writer.created = (struct neutral_int){true, loop_wall_us(p->loop) / 1000000};
     r->writer.wants_usage = r->request.stream_usage == NEUTRAL_YES;

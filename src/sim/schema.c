@@ -154,7 +154,7 @@ static enum err fill_string(struct filling *f, struct span schema)
     char text[STRING_MAX];
     size_t n = 0;
     struct sim_words words;
-    sim_words_init(&words, sim_random(f->random));
+    sim_words_init(&words, random_split(f->random));
     least = least < STRING_MAX ? least : STRING_MAX;
     most = most < STRING_MAX ? most : STRING_MAX;
     unsigned pieces = 1 + (unsigned)sim_random_below(f->random, 4);
@@ -343,7 +343,7 @@ static enum err fill_typed(struct filling *f, struct span schema, unsigned depth
     if (span_eq(type, SPAN("integer")) || span_eq(type, SPAN("number")))
         return fill_number(f, schema, span_eq(type, SPAN("integer")));
     if (span_eq(type, SPAN("boolean")))
-        return put(f, sim_random(f->random) & 1 ? SPAN("true") : SPAN("false"));
+        return put(f, random_split(f->random) & 1 ? SPAN("true") : SPAN("false"));
     if (span_eq(type, SPAN("null")))
         return put(f, SPAN("null"));
     return fill_string(f, schema);

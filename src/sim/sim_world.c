@@ -18,30 +18,9 @@
 #define TURN_MOST_NS 5000u             /* a turn takes some time, or a busy world would stand still */
 #define NAME_TTL_NS (30 * NS_PER_S)
 
-/* The seed. xoshiro256** of Blackman and Vigna, seeded through splitmix64. */
+/* The seed. */
 
-static uint64_t splitmix64(uint64_t *state)
-{
-    uint64_t z = *state += 0x9e3779b97f4a7c15u;
-    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
-    return z ^ z >> 31;
-}
-
-static uint64_t rotate_left(uint64_t x, unsigned by) { return x << by | x >> (64 - by); }
-
-uint64_t sim_world_random(struct sim_world *w)
-{
-    uint64_t *s = w->random;
-    uint64_t result = rotate_left(s[1] * 5, 7) * 9, shifted = s[1] << 17;
-    s[2] ^= s[0];
-    s[3] ^= s[1];
-    s[1] ^= s[2];
-    s[0] ^= s[3];
-    s[2] ^= shifted;
-    s[3] = rotate_left(s[3], 45);
-    return result;
-}
+uint64_t sim_world_random(struct sim_world *w) { return random_next(&w->random); }
 
 uint64_t sim_between(struct sim_world *w, uint64_t least, uint64_t most)
 {
@@ -54,7 +33,7 @@ bool sim_world_chance(struct sim_world *w, unsigned ppm) { return ppm && sim_wor
 
 static void digest_number(struct sim_world *w, uint64_t number)
 {
-    w->digest = rotate_left((w->digest ^ number) * 0x9e3779b97f4a7c15u, 29);
+    w->digest = random_rotate((w->digest ^ number) * 0x9e3779b97f4a7c15u, 29);
 }
 
 void sim_note(struct sim_world *w, const struct sim_loop *where, const char *what, uint64_t id, uint64_t number)
@@ -476,8 +455,7 @@ struct sim_world *sim_world_new(uint64_t seed, const struct sim_options *options
     struct sim_world *w = calloc(1, sizeof *w);
     CHECK(w);
     w->options = options ? *options : sim_options_calm();
-    for (unsigned i = 0; i < COUNT_OF(w->random); i++)
-        w->random[i] = splitmix64(&seed);
+    random_init(&w->random, seed);
     w->now_ns = START_NS;
     w->wall_less_monotonic_us = START_WALL_US - (int64_t)(START_NS / NS_PER_US);
     w->next_port = 40000;

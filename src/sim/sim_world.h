@@ -6,6 +6,7 @@
 #ifndef ENTENTE_SIM_WORLD_H
 #define ENTENTE_SIM_WORLD_H
 
+#include "base/random.h"
 #include "sim/sim_net.h"
 
 struct sim_connection;
@@ -48,7 +49,7 @@ struct sim_query {
 
 struct sim_world {
     struct sim_options options;
-    uint64_t random[4];
+    struct random random;
     uint64_t now_ns;
     int64_t wall_less_monotonic_us;
     uint64_t digest;
