@@ -18,7 +18,8 @@
 #define DRAWN_SIGMA 0.86
 #define DRAWN_MAX 1000
 #define TEXT_BYTES_MAX (64u * MIB)
-#define TOKENS_MAX INT64_C(4000000)
+#define TOKENS_MAX INT64_C(4000000)   /* of all choices together */
+#define FLOATS_MAX INT64_C(8000000)   /* of all vectors together */
 #define CHOICES_MAX 128
 #define COMPLETION_TOKENS_UNSAID 16
 
@@ -176,6 +177,8 @@ static enum err plain_text(struct making *m, struct sim_choice *c)
         tokens = m->room;
         c->stop = NEUTRAL_STOP_LENGTH;
     }
+    if (tokens > TOKENS_MAX / m->a->choices_n)
+        return complain(m->why, ERR_TOO_LARGE, "", "that many tokens are not simulated");
     struct sim_part *p = add_part(m, c, NEUTRAL_TEXT);
     enum err e = words_text(m, tokens, &p->text);
     if (!e)
@@ -369,8 +372,8 @@ static enum err make_vectors(struct making *m)
     int64_t n = dimensions(m->r);
     struct neutral_vector **end = &m->a->vectors;
     int index = 0;
-    if (n < 1 || n > 65536)
-        return complain(m->why, ERR_INVALID_PARAMETER, "dimensions", "dimensions must be from 1 to 65536");
+    if (n < 1 || n > FLOATS_MAX / inputs_of(m->r))
+        return complain(m->why, ERR_INVALID_PARAMETER, "dimensions", "dimensions must be at least 1, and not that many");
     for (const struct neutral_input *i = m->r->inputs; i; i = i->next) {
         struct neutral_vector *v = *end = ARENA_NEW(m->arena, struct neutral_vector);
         end = &v->next;

@@ -220,7 +220,7 @@ static bool read_tokens(struct span text, int64_t *ret)
 
 static enum err next_of_file(struct trace *t, struct trace_row *row, char why[TRACE_WHY_BYTES])
 {
-    struct span line, fields[COLUMNS];
+    struct span line, fields[COLUMNS] = {{NULL, 0}};
     enum err e;
     do
         e = read_line(t, &line, why);

@@ -340,6 +340,29 @@ TEST(azure_is_asked_under_its_own_paths_only)
     rig_close(&r);
 }
 
+TEST(what_would_take_all_memory_is_refused_and_the_provider_lives_on)
+{
+    static const char *const bodies[] = {
+        "{\"model\":\"gpt-4o\",\"n\":100,\"messages\":[{\"role\":\"user\",\"content\":\"say exactly 3000000 tokens\"}]}",
+        "{\"model\":\"gpt-4o\",\"n\":1000,\"messages\":[{\"role\":\"user\",\"content\":\"x\"}]}",
+        "{\"model\":\"gpt-4o\",\"response_format\":{\"type\":\"json_schema\",\"json_schema\":{\"name\":\"x\",\"schema\":{\"type\":\"array\",\"minItems\":900000,"
+        "\"items\":{\"type\":\"array\",\"minItems\":900000}}}},\"messages\":[{\"role\":\"user\",\"content\":\"x\"}]}",
+    };
+    struct rig r;
+    struct sim_provider_options o = plain_options();
+    rig_open(&r, &o);
+    for (size_t i = 0; i < COUNT_OF(bodies); i++) {
+        ask(&r, CHAT, bodies[i]);
+        EXPECT_EQ(r.status, 400);
+    }
+    ask(&r, "/v1/embeddings", "{\"model\":\"text-embedding-3-small\",\"input\":[\"a\",\"b\"],\"dimensions\":7000000}");
+    EXPECT_EQ(r.status, 400);
+    ask(&r, CHAT, "{\"model\":\"gpt-4o\",\"messages\":[{\"role\":\"user\",\"content\":\"say exactly 1 token\"}]}");
+    EXPECT_EQ(r.status, 200);
+    EXPECT_EQ(sim_provider_count(r.provider).output_tokens, 1);
+    rig_close(&r);
+}
+
 /* ---- broken answers ---- */
 
 static void break_at(enum sim_fault_kind kind, uint64_t bytes, const char *request)
