@@ -28,8 +28,6 @@
 #define CONNECT_TIMEOUT_NS (5 * NS_PER_S)
 #define H2_STREAMS_GUESS 100u /* RFC 9113 advises no less; until SETTINGS tell */
 
-_Thread_local char http_scratch[LIMIT_READ_BYTES];
-
 /* ---- connections ---- */
 
 struct conn *conn_new(struct origin *o, struct transport t, const struct sock_address *peer)

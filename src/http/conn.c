@@ -146,7 +146,7 @@ ssize_t conn_read(struct conn *c, void *into, size_t bytes)
 static void linger(struct conn *c)
 {
     while (c->readable && !c->dead && !c->eof) {
-        ssize_t n = conn_read(c, c->server->scratch, LIMIT_READ_BYTES);
+        ssize_t n = conn_read(c, http_scratch, sizeof http_scratch);
         c->lingered += (uint32_t)n;
         if (c->lingered > LINGER_BYTES)
             conn_fail(c, ERR_CLOSED);

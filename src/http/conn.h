@@ -10,6 +10,7 @@
 #define ENTENTE_HTTP_CONN_H
 
 #include "http/h1.h"
+#include "http/scratch.h"
 #include "http/server.h"
 
 #define CONN_MAGIC MAGIC('c', 'o', 'n', 'n')
@@ -118,7 +119,6 @@ struct server {
     unsigned listeners;
     struct list conns;
     unsigned refused;          /* connections that are being told 503 */
-    char *scratch;             /* LIMIT_READ_BYTES: where reads land */
     struct h1_head *head;      /* where heads are parsed before they are copied at their exact size */
     struct buf text;           /* where answers' heads are built */
     struct stream *free_streams;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * HTTP/1 on one connection: requests one after the other, answers in the same order. Reads land in the server's scratch memory; only
+ * HTTP/1 on one connection: requests one after the other, answers in the same order. Reads land in the thread's scratch memory; only
  * what is incomplete or has to wait its turn is kept, so an idle connection keeps nothing.
  *
  * The complication is the client that closes its half while its answer is being made. Some mean "I am gone" (most that time out),
@@ -693,14 +693,13 @@ static bool use_kept(struct conn *c)
 
 static void read_to_scratch(struct conn *c)
 {
-    char *scratch = c->server->scratch;
-    ssize_t n = conn_read(c, scratch, LIMIT_READ_BYTES);
+    ssize_t n = conn_read(c, http_scratch, sizeof http_scratch);
     if (n <= 0)
         return;
-    size_t used = consume(c, scratch, (size_t)n);
+    size_t used = consume(c, http_scratch, (size_t)n);
     if (used == (size_t)n || !(is_h1(c) || c->state == CONN_H2))
         return;
-    if (buf_append(&c->in, span_of(scratch + used, (size_t)n - used)) != ERR_OK)
+    if (buf_append(&c->in, span_of(http_scratch + used, (size_t)n - used)) != ERR_OK)
         conn_fail(c, ERR_NO_MEMORY);
     else
         note_partial(c);

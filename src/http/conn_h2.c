@@ -551,16 +551,15 @@ static void receive(struct conn *c)
             conn_set_timing(c, TIMING_YIELD, 1); /* the others of this loop come first */
             return;
         }
-        ssize_t n = conn_read(c, c->server->scratch, LIMIT_READ_BYTES);
+        ssize_t n = conn_read(c, http_scratch, sizeof http_scratch);
         if (n > 0)
-            feed(c, c->server->scratch, (size_t)n);
+            feed(c, http_scratch, (size_t)n);
     }
 }
 
 /* Everything that nghttp2 has to say, in as few writes as the scratch memory allows. */
 static void transmit(struct conn *c)
 {
-    char *scratch = c->server->scratch;
     size_t held = 0;
     const uint8_t *piece;
     ssize_t n = 1;
@@ -568,17 +567,17 @@ static void transmit(struct conn *c)
         n = nghttp2_session_mem_send(c->h2->session, &piece);
         if (n < 0)
             conn_fail(c, ERR_CLIENT_GONE);
-        if (held && (n <= 0 || held + (size_t)n > LIMIT_READ_BYTES)) {
-            conn_send(c, &(struct iovec){scratch, held}, 1);
+        if (held && (n <= 0 || held + (size_t)n > sizeof http_scratch)) {
+            conn_send(c, &(struct iovec){http_scratch, held}, 1);
             held = 0;
         }
         if (n > 0) {
-            memcpy(scratch + held, piece, (size_t)n);
+            memcpy(http_scratch + held, piece, (size_t)n);
             held += (size_t)n;
         }
     }
     if (held)
-        conn_send(c, &(struct iovec){scratch, held}, 1);
+        conn_send(c, &(struct iovec){http_scratch, held}, 1);
 }
 
 static void tell_writable(struct conn *c)

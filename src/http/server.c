@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * A server on one loop: its listeners, what its connections share (scratch memory, the date, the budget of bodies), and what
+ * A server on one loop: its listeners, what its connections share (the date, the budget of bodies), and what
  * handlers call on a stream. Calls on a stream go on to conn_h1.c or conn_h2.c; those only write, note and wake, so a handler may
  * call them from anywhere on the loop's thread.
  */
@@ -47,9 +47,8 @@ struct server *server_new(struct loop *l, const struct server_options *o)
     sv->date_s = -1;
     list_init(&sv->conns);
     buf_init(&sv->text, MIB);
-    sv->scratch = malloc(LIMIT_READ_BYTES);
     sv->head = malloc(sizeof *sv->head);
-    CHECK(sv->scratch && sv->head);
+    CHECK(sv->head);
     return sv;
 }
 
@@ -134,7 +133,6 @@ void server_free(struct server *sv)
         free(s);
     }
     buf_fini(&sv->text);
-    free(sv->scratch);
     free(sv->head);
     sv->magic = 0;
     free(sv);
