@@ -430,8 +430,8 @@ TEST(a_paused_call_slows_the_provider_and_not_the_memory)
     struct rig r;
     struct seen s = {.pause_at_piece = 1};
     rig_open(&r, &(struct script){answer, head + n}, 1);
-    seen_start(&s, &r, (struct call_options){.idle_timeout_ns = 20 * MS});
-    rig_turns(&r, 60, MS);
+    seen_start(&s, &r, (struct call_options){.idle_timeout_ns = 100 * MS});
+    rig_turns(&r, 200, MS); /* twice the silence that is allowed */
     EXPECT_EQ(s.pieces, 1);
     EXPECT(s.bytes <= LIMIT_READ_BYTES);
     EXPECT(!seen_done(&s));
