@@ -20,7 +20,8 @@
 #define PAGE_BYTES 4096u
 #define ABSURD_BYTES ((size_t)1 << 40) /* not worth asking the system for */
 #define MAP_BYTES (64u * 1024u)
-#define SMALL_CLASS_BYTES (256u * 1024u) /* kept per size below MAP_BYTES: past a burst, malloc can give the memory to other sizes */
+#define SMALL_BYTES 4096u                /* of blocks below this only so much is kept per size: */
+#define SMALL_CLASS_BYTES (256u * 1024u) /* past a burst, malloc can give their memory to other sizes */
 
 struct free_block {
     struct free_block *next;
@@ -30,6 +31,7 @@ struct cache {
     struct free_block *first[CLASSES];
     size_t class_bytes[CLASSES];
     size_t bytes;
+    size_t idle_bytes; /* the least that was cached since the last tick: nobody needed so much */
 };
 
 static _Thread_local struct cache cache;
@@ -72,6 +74,8 @@ static void *cache_take(unsigned class)
     cache.first[class] = block->next;
     cache.class_bytes[class] -= SMALLEST_BYTES << class;
     cache.bytes -= SMALLEST_BYTES << class;
+    if (cache.bytes < cache.idle_bytes)
+        cache.idle_bytes = cache.bytes;
     return block;
 }
 
@@ -119,7 +123,7 @@ void block_free(void *block, size_t capacity)
         system_free(block, capacity);
         return;
     }
-    if (capacity < MAP_BYTES && cache.class_bytes[class_of(capacity)] >= SMALL_CLASS_BYTES) {
+    if (capacity < SMALL_BYTES && cache.class_bytes[class_of(capacity)] >= SMALL_CLASS_BYTES) {
         free(block);
         return;
     }
@@ -131,6 +135,14 @@ void block_free(void *block, size_t capacity)
 size_t block_bytes_in_use(void)
 {
     return __atomic_load_n(&in_use, __ATOMIC_RELAXED);
+}
+
+void block_cache_tick(void)
+{
+    size_t goal = cache.bytes - cache.idle_bytes;
+    while (cache.bytes > goal)
+        cache_evict();
+    cache.idle_bytes = cache.bytes;
 }
 
 void block_cache_drain(void)

@@ -7,8 +7,10 @@
 
 #include <stdlib.h>
 
+#include "base/block.h"
 #include "serve/pages.h"
 
+#define TICK_NS (5 * NS_PER_S)
 #define PAGE_BODY_BYTES (16u * KIB) /* a body that a page was sent for no reason */
 
 struct worker {
@@ -18,7 +20,15 @@ struct worker {
     struct exchanger *exchanger;
     const struct gateway_view *view;
     uint64_t body_max;
+    struct timer tick;
 };
+
+static void tick(void *owner)
+{
+    struct worker *w = owner;
+    block_cache_tick();
+    timer_set_in(&w->tick, TICK_NS);
+}
 
 static enum err on_head(void *owner, struct stream *s, uint64_t *body_limit)
 {
@@ -75,6 +85,8 @@ struct worker *worker_new(struct loop *l, const struct worker_options *o)
     w->server = server_new(l, &server);
     struct exchanger_options exchanger = {.loop = l, .client = w->client, .usage_log = o->usage_log, .catalog = o->catalog, .limits = o->exchange};
     w->exchanger = exchanger_new(&exchanger);
+    timer_init(&w->tick, l, tick, w);
+    timer_set_in(&w->tick, TICK_NS);
     return w;
 }
 
@@ -98,6 +110,7 @@ void worker_free(struct worker *w)
 {
     if (!w)
         return;
+    timer_clear(&w->tick);
     server_free(w->server); /* aborts what is left: their exchanges end with a record */
     exchanger_free(w->exchanger);
     client_free(w->client);
