@@ -209,7 +209,8 @@ static BIO *bio_new(struct tls *t)
     return bio;
 }
 
-/* Sessions of clients. */
+/* Sessions of clients. What is kept is a copy that no connection holds: OpenSSL spoils the session of a connection that ends without
+ * close_notify, as those of many servers do, and nothing but a failed handshake says that it cannot be used again. */
 
 static struct session_slot *session_slot_of(struct tls_context *c, const char *server_name)
 {
@@ -244,10 +245,10 @@ static int on_new_session(SSL *ssl, SSL_SESSION *session)
         slot = session_slot_new(c, t->server_name);
     if (slot) {
         SSL_SESSION_free(slot->session);
-        slot->session = session;
+        slot->session = SSL_SESSION_dup(session); /* NULL without memory: nothing to offer */
     }
     pthread_mutex_unlock(&c->lock);
-    return slot != NULL; /* 1: the reference is ours now */
+    return 0; /* the reference stays OpenSSL's */
 }
 
 static void session_offer(struct tls *t)
@@ -255,8 +256,23 @@ static void session_offer(struct tls *t)
     struct tls_context *c = t->context;
     pthread_mutex_lock(&c->lock);
     struct session_slot *slot = session_slot_of(c, t->server_name);
-    if (slot && slot->session)
-        (void)SSL_set_session(t->ssl, slot->session); /* takes a reference of its own */
+    SSL_SESSION *copy = slot && slot->session ? SSL_SESSION_dup(slot->session) : NULL;
+    pthread_mutex_unlock(&c->lock);
+    if (copy)
+        (void)SSL_set_session(t->ssl, copy); /* takes a reference of its own */
+    SSL_SESSION_free(copy);
+}
+
+/* After a failed handshake: the next one begins anew. */
+static void session_forget(struct tls *t)
+{
+    struct tls_context *c = t->context;
+    pthread_mutex_lock(&c->lock);
+    struct session_slot *slot = session_slot_of(c, t->server_name);
+    if (slot) {
+        SSL_SESSION_free(slot->session);
+        slot->session = NULL;
+    }
     pthread_mutex_unlock(&c->lock);
 }
 
@@ -554,8 +570,11 @@ enum err transport_handshake(struct transport *transport)
         ERR_clear_error();
         t->drained = false;
         int done = SSL_do_handshake(t->ssl);
-        if (done != 1 && SSL_get_error(t->ssl, done) != SSL_ERROR_WANT_READ)
+        if (done != 1 && SSL_get_error(t->ssl, done) != SSL_ERROR_WANT_READ) {
+            if (t->server_name)
+                session_forget(t);
             return tls_fail(t);
+        }
         t->handshaken = done == 1;
     }
     enum err flushed = backlog_flush(t); /* the last flight must be out before the owner waits for an answer */
