@@ -118,14 +118,30 @@ def raw(data, keep=False):
     return step
 
 
-class Provider:
-    """A scripted provider. `requests` has what it received; `lost` counts connections that the gateway closed on it."""
+def shut(s):
+    """Wakes whoever waits for it; close alone would leave it open until then."""
+    try:
+        s.shutdown(socket.SHUT_RDWR)
+    except OSError:
+        pass
+    s.close()
 
-    def __init__(self, *script, tls=None):
+
+class Provider:
+    """A scripted provider. `requests` has what it received; `lost` counts connections that the gateway closed on it. tls: an ssl.SSLContext;
+    `refused` counts its failed handshakes, `resumed` those that took a session up again. unix: the path of a socket to listen on."""
+
+    def __init__(self, *script, tls=None, unix=None):
         self.script, self.requests, self.connections, self.lost, self.at = list(script), [], 0, 0, 0
-        self.lock, self.tls = threading.Lock(), tls
-        self.listener = socket.create_server(("127.0.0.1", 0), backlog=64)
-        self.port = self.listener.getsockname()[1]
+        self.lock, self.tls, self.refused, self.resumed = threading.Lock(), tls, 0, 0
+        if unix:
+            self.listener, self.port, self.url = socket.socket(socket.AF_UNIX), None, "unix:%s:" % unix
+            self.listener.bind(unix)
+            self.listener.listen(64)
+        else:
+            self.listener = socket.create_server(("127.0.0.1", 0), backlog=64)
+            self.port = self.listener.getsockname()[1]
+            self.url = "%s://127.0.0.1:%d" % ("https" if tls else "http", self.port)
         self.open = set()
         threading.Thread(target=self.accept, daemon=True).start()
 
@@ -136,11 +152,7 @@ class Provider:
         self.kill()
 
     def kill(self):
-        try:
-            self.listener.shutdown(socket.SHUT_RDWR)  # wakes accept; close alone would leave the port open
-        except OSError:
-            pass
-        self.listener.close()
+        shut(self.listener)
         with self.lock:
             for c in list(self.open):
                 try:
@@ -154,11 +166,27 @@ class Provider:
                 connection, _ = self.listener.accept()
             except OSError:
                 return
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if connection.family == socket.AF_INET:
+                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             with self.lock:
                 self.connections += 1
                 self.open.add(connection)
-            threading.Thread(target=self.serve, args=(connection,), daemon=True).start()
+            threading.Thread(target=self.serve if not self.tls else self.serve_tls, args=(connection,), daemon=True).start()
+
+    def serve_tls(self, plain):
+        with self.lock:
+            self.open.discard(plain)
+        try:
+            connection = self.tls.wrap_socket(plain, server_side=True)
+        except OSError:
+            with self.lock:
+                self.refused += 1
+            plain.close()
+            return
+        with self.lock:
+            self.resumed += bool(connection.session_reused)
+            self.open.add(connection)
+        self.serve(connection)
 
     def serve(self, connection):
         stash = b""
@@ -199,27 +227,28 @@ class Provider:
 
 
 class Gateway:
-    """A gateway process. config is YAML after the providers, or replaces everything when it begins with `listen:`."""
+    """A gateway process. config is YAML after the providers, listen the YAML of its listeners, of which `port` is the first's."""
 
-    def __init__(self, providers=None, model="m", models=None, config="", env=None, keys=True, provider_options="", workers=1, args=None, extra_listen=""):
+    def __init__(self, providers=None, model="m", models=None, config="", env=None, keys=True, provider_options="", workers=1, args=None,
+                 listen="127.0.0.1:0"):
         self.folder = tempfile.mkdtemp(prefix="entente-story-")
         self.env = {**os.environ, "STORY_KEY": "sk-story-key-1", "PROVIDER_KEY": "provider-secret-canary", "ADMIN_KEY": "admin-canary-key", **(env or {})}
         self.key = "sk-story-key-1"
         self.config_path = os.path.join(self.folder, "entente.yaml")
         providers = providers or {}
-        self.text = self.compose(providers, model, models, config, keys, provider_options, workers)
+        self.text = self.compose(providers, model, models, config, keys, provider_options, workers, listen)
         self.write_config(self.text)
         self.args = args
         self.process = None
 
     @staticmethod
-    def compose(providers, model, models, config, keys, provider_options, workers):
-        text = "listen: 127.0.0.1:0\ndata: data\nworkers: %d\nlog: {level: debug}\nproviders:\n" % workers
+    def compose(providers, model, models, config, keys, provider_options, workers, listen):
+        text = "listen: %s\ndata: data\nworkers: %d\nlog: {level: debug}\nproviders:\n" % (listen, workers)
         for name, p in providers.items():
             options = provider_options.get(name, "") if isinstance(provider_options, dict) else provider_options
             dialect = "azure-openai" if name.startswith("azure") else "openai"
             path = "" if name.startswith("azure") else "/v1"
-            text += "  %s: {dialect: %s, url: 'http://127.0.0.1:%d%s', credential: env:PROVIDER_KEY%s}\n" % (name, dialect, p.port, path, ", " + options if options else "")
+            text += "  %s: {dialect: %s, url: '%s%s', credential: env:PROVIDER_KEY%s}\n" % (name, dialect, p.url, path, ", " + options if options else "")
         text += models or "models:\n  %s:\n%s" % (model, "".join("    - {provider: %s, model: at-%s}\n" % (n, n) for n in providers))
         if keys:
             text += "keys:\n  - {name: story, secret: env:STORY_KEY, department: tests}\n"
