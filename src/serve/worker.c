@@ -5,12 +5,14 @@
  */
 #include "serve/worker.h"
 
+#include <malloc.h>
 #include <stdlib.h>
 
 #include "base/block.h"
 #include "serve/pages.h"
 
-#define TICK_NS (5 * NS_PER_S)
+#define TICK_NS NS_PER_S
+#define QUIET_REQUESTS 100u /* in a tick */
 #define PAGE_BODY_BYTES (16u * KIB) /* a body that a page was sent for no reason */
 
 struct worker {
@@ -21,12 +23,23 @@ struct worker {
     const struct gateway_view *view;
     uint64_t body_max;
     struct timer tick;
+    uint64_t requests_seen; /* at the last tick */
+    bool trimmed;           /* since the last busy tick */
 };
 
+/* Memory that a burst needed goes back when the burst is over: blocks by what lay idle, the rest of the heap once, in a quiet second. */
 static void tick(void *owner)
 {
     struct worker *w = owner;
+    uint64_t requests = stat_read(&server_stats(w->server)->requests_total);
+    bool quiet = requests - w->requests_seen < QUIET_REQUESTS;
     block_cache_tick();
+#if defined(__GLIBC__)
+    if (quiet && !w->trimmed)
+        malloc_trim(0);
+#endif
+    w->trimmed = quiet;
+    w->requests_seen = requests;
     timer_set_in(&w->tick, TICK_NS);
 }
 
