@@ -7,25 +7,13 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "../t/joined.h"
 #include "dialect/dialect.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 
 static struct arena arena;
 static const struct dialect *dialect;
-
-static struct span join(const struct iovec *v, unsigned n)
-{
-    size_t total = 0;
-    for (unsigned i = 0; i < n; i++)
-        total += v[i].iov_len;
-    char *p = arena_alloc(&arena, total + 1), *to = p;
-    for (unsigned i = 0; i < n; i++) {
-        memcpy(to, v[i].iov_base, v[i].iov_len);
-        to += v[i].iov_len;
-    }
-    return span_of(p, total);
-}
 
 static void edit(enum api api, const struct request_facts *facts, struct span body, bool ask)
 {
@@ -35,7 +23,7 @@ static void edit(enum api api, const struct request_facts *facts, struct span bo
     struct span model = SPAN("x/\"y\""); /* needs escaping */
     unsigned n = dialect_edit_request(&arena, facts, body, model, ask, out);
     CHECK(n <= 8);
-    struct span edited = join(out, n);
+    struct span edited = joined(&arena, out, n);
     CHECK(json_check(edited) == ERR_OK);
     CHECK(dialect->scan_request(&arena, api, edited, &again, &why) == ERR_OK);
     CHECK(span_eq(again.model, model));
@@ -101,7 +89,7 @@ static void try_event(enum api api, struct span data, struct answer_notes *notes
     CHECK(json_check(data) == ERR_OK);
     if (scan.verdict == EVENT_USAGE_TOO) {
         struct iovec v[2] = {{(char *)data.p, scan.cut_at}, {(char *)data.p + scan.cut_end, data.n - scan.cut_end}};
-        CHECK(json_check(join(v, 2)) == ERR_OK);
+        CHECK(json_check(joined(&arena, v, 2)) == ERR_OK);
     }
 }
 

@@ -465,4 +465,19 @@ static inline void expect_failure(const struct seen *s, enum err e, const char *
         UNIT_FAIL("why is \"%s\", expected \"%s\" in it", s->why, words);
 }
 
+/* After a storm: waits until the call is over, which it is once or was cancelled. What ended well was whole. */
+static inline bool seen_ended_well(struct seen *s, unsigned seed)
+{
+    while (!seen_done(s) && !s->cancelled) {
+        call_resume(s->call);
+        rig_turns(s->rig, 1, MS);
+    }
+    EXPECT_EQ(s->ends + s->fails, !s->cancelled);
+    if (s->ends && (!s->body || strcmp(s->body, "hello") != 0))
+        UNIT_FAIL("seed %u: an answer of \"%s\" ended well", seed, s->body ? s->body : "");
+    bool well = s->ends != 0;
+    seen_free(s);
+    return well;
+}
+
 #endif

@@ -574,16 +574,22 @@ TEST(a_restart_takes_its_port_at_once)
         pair_free(&again);
 }
 
+static struct listener *counting_listener(struct loop *l, int *accepted, struct sock_address *ret_at)
+{
+    struct listener *ln;
+    const char *why;
+    CHECK(sock_address_parse(SPAN("127.0.0.1:0"), ret_at) == ERR_OK);
+    CHECK(sock_listen(l, ret_at, accept_count, accepted, &ln, &why) == ERR_OK);
+    *ret_at = listener_address(ln);
+    return ln;
+}
+
 TEST(a_paused_listener_accepts_nobody_and_loses_nobody)
 {
     struct loop *l = loop_new(io_epoll(), NULL);
-    struct listener *ln;
     struct sock_address at;
-    const char *why;
     int accepted = 0;
-    CHECK(sock_address_parse(SPAN("127.0.0.1:0"), &at) == ERR_OK);
-    CHECK(sock_listen(l, &at, accept_count, &accepted, &ln, &why) == ERR_OK);
-    at = listener_address(ln);
+    struct listener *ln = counting_listener(l, &accepted, &at);
     listener_pause(ln);
     listener_pause(ln);
     int fd = connect_once(&at);
@@ -600,13 +606,9 @@ TEST(a_paused_listener_accepts_nobody_and_loses_nobody)
 TEST(without_descriptors_the_gateway_waits_instead_of_spinning)
 {
     struct loop *l = loop_new(io_epoll(), NULL);
-    struct listener *ln;
     struct sock_address at;
-    const char *why;
     int accepted = 0;
-    CHECK(sock_address_parse(SPAN("127.0.0.1:0"), &at) == ERR_OK);
-    CHECK(sock_listen(l, &at, accept_count, &accepted, &ln, &why) == ERR_OK);
-    at = listener_address(ln);
+    struct listener *ln = counting_listener(l, &accepted, &at);
     int fd = connect_once(&at);
     struct rlimit before, none;
     getrlimit(RLIMIT_NOFILE, &before);

@@ -8,6 +8,7 @@
 #include "base/digest.h"
 #include "dialect/dialect.h"
 #include "http/sse.h"
+#include "joined.h"
 #include "tree.h"
 #include "unit.h"
 
@@ -147,19 +148,6 @@ static void scan_one(struct fixture *f)
 
 TEST(a_request_that_providers_took_is_never_refused) { WALK_OR_SKIP(scan_one); }
 
-static struct span join(const struct iovec *v, unsigned n)
-{
-    size_t total = 0;
-    for (unsigned i = 0; i < n; i++)
-        total += v[i].iov_len;
-    char *p = arena_alloc(&arena, total + 1), *to = p;
-    for (unsigned i = 0; i < n; i++) {
-        memcpy(to, v[i].iov_base, v[i].iov_len);
-        to += v[i].iov_len;
-    }
-    return span_of(p, total);
-}
-
 /* The tree with a member set, as the edit should have it. */
 static void set_member(struct tree *object, const char *key, struct tree *value)
 {
@@ -187,7 +175,7 @@ static void edit_one(struct fixture *f)
     bool ask = f->api != API_OPENAI_EMBEDDINGS;
     unsigned n = dialect_edit_request(&arena, &facts, f->request, SPAN("other/\"model\""), ask, out);
     REQUIRE(n <= 8);
-    struct tree *got = tree_parse(&arena, join(out, n));
+    struct tree *got = tree_parse(&arena, joined(&arena, out, n));
     set_member(want, "model", tree_parse(&arena, SPAN("\"other/\\\"model\\\"\"")));
     if (ask) {
         struct tree *options = tree_get(want, "stream_options");
@@ -199,7 +187,7 @@ static void edit_one(struct fixture *f)
     EXPECT(tree_equal(want, got, "body"));
     n = dialect_edit_request(&arena, &facts, f->request, facts.model, facts.wants_usage, out);
     if (facts.model.n)
-        EXPECT(span_eq(join(out, n), f->request));
+        EXPECT(span_eq(joined(&arena, out, n), f->request));
 }
 
 TEST(an_edited_request_changes_in_nothing_else) { WALK_OR_SKIP(edit_one); }
@@ -428,7 +416,7 @@ static void cut_usage(struct fixture *f)
             continue;
         struct iovec v[2] = {{(char *)data.p, scan.cut_at}, {(char *)data.p + scan.cut_end, data.n - scan.cut_end}};
         set_member(t, "usage", tree_parse(&arena, SPAN("null")));
-        EXPECT(tree_equal(t, tree_parse(&arena, join(v, 2)), "chunk"));
+        EXPECT(tree_equal(t, tree_parse(&arena, joined(&arena, v, 2)), "chunk"));
     }
 }
 
