@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The JSON reader (RFC 8259) and the few writers. Every public function begins with a gate that looks at the sticky error
- * and at what may come next (j->want); skipping a container runs the same primitives in a loop with one bit per level.
+ * The JSON reader (RFC 8259) and the few writers. Every public function begins with a gate that looks at what may come next
+ * (j->want; after an error nothing may); skipping a container runs the same primitives in a loop with one bit per level.
+ * Where a document is written without white space and its strings are short, a quick form of a primitive reads it; whatever
+ * is not as expected is left, untouched, to the form that knows all the rules.
  *
  *   WANT_VALUE --read, skip--> WANT_MORE --next_key, next_item--> WANT_VALUE
  *       |                          ^  ^                             ^
@@ -15,6 +17,8 @@
 
 #include "base/json_scan.h"
 #include "base/limits.h"
+
+#define SLOW_PATH __attribute__((noinline)) static /* kept out of the way of the quick form, which then needs no stack */
 
 /* reading */
 
@@ -30,15 +34,16 @@ size_t json_offset(const struct json *j)
     return (size_t)(j->at - j->start);
 }
 
-static enum err fail_as(struct json *j, enum err e, const char *at, const char *what)
+SLOW_PATH enum err fail_as(struct json *j, enum err e, const char *at, const char *what)
 {
     j->at = at;
     j->error = e;
     j->error_what = what;
+    j->want = JSON_WANT_NOTHING;
     return e;
 }
 
-static enum err fail(struct json *j, const char *at, const char *what)
+SLOW_PATH enum err fail(struct json *j, const char *at, const char *what)
 {
     return fail_as(j, ERR_JSON, at, what);
 }
@@ -50,7 +55,7 @@ static inline bool is_space(char c)
 
 static inline const char *skip_space(const char *p, const char *end)
 {
-    while (p < end && is_space(*p))
+    while (p < end && UNLIKELY(is_space(*p)))
         p++;
     return p;
 }
@@ -63,10 +68,11 @@ static inline bool is_digit(char c)
 /* The gate of every value: true when one may begin here, with j->at on its first byte. */
 static inline bool value_begins(struct json *j)
 {
-    if (UNLIKELY(j->error != ERR_OK))
+    if (UNLIKELY(j->want != JSON_WANT_VALUE)) {
+        if (!j->error)
+            fail(j, j->at, "a value was read where none may stand");
         return false;
-    if (UNLIKELY(j->want != JSON_WANT_VALUE))
-        return fail(j, j->at, "a value was read where none may stand"), false;
+    }
     j->at = skip_space(j->at, j->end);
     if (UNLIKELY(j->at == j->end))
         return fail(j, j->at, "the document ends where a value is due"), false;
@@ -80,21 +86,18 @@ static inline bool value_begins_with(struct json *j, char first, const char *wha
     return LIKELY(*j->at == first) || (fail(j, j->at, what), false);
 }
 
-static enum json_type type_of(char first)
+static inline enum json_type type_of(char first)
 {
-    switch (first) {
-    case '{': return JSON_OBJECT;
-    case '[': return JSON_ARRAY;
-    case '"': return JSON_STRING;
-    case 't': case 'f': return JSON_BOOL;
-    case 'n': return JSON_NULL;
-    default: return first == '-' || is_digit(first) ? JSON_NUMBER : JSON_NOTHING;
-    }
+    static const unsigned char types[256] = {
+        ['{'] = JSON_OBJECT, ['['] = JSON_ARRAY, ['"'] = JSON_STRING, ['t'] = JSON_BOOL, ['f'] = JSON_BOOL, ['n'] = JSON_NULL,
+        ['-'] = JSON_NUMBER, ['0' ... '9'] = JSON_NUMBER,
+    };
+    return (enum json_type)types[(unsigned char)first];
 }
 
 enum json_type json_peek(struct json *j)
 {
-    if (j->error || j->want != JSON_WANT_VALUE)
+    if (j->want != JSON_WANT_VALUE)
         return JSON_NOTHING;
     const char *p = skip_space(j->at, j->end);
     return p < j->end ? type_of(*p) : JSON_NOTHING;
@@ -170,29 +173,44 @@ static const char *string_end(struct json *j, const char *begin, const char *p, 
     }
 }
 
-/* To the first byte that is not plain, or 32 bytes on, or nowhere at the end of the document. */
+/* The rest of a string from p on: of one that is long, has other than plain characters or stands at the end of the document. */
+SLOW_PATH enum err read_string_from(struct json *j, const char *p, struct json_string *ret)
+{
+    const char *begin = j->at + 1;
+    bool has_escapes = false;
+    p = string_end(j, begin, p, &has_escapes);
+    if (!p)
+        return j->error;
+    if (ret)
+        *ret = (struct json_string){{begin, (size_t)(p - begin)}, has_escapes};
+    j->at = p + 1;
+    j->want = JSON_WANT_MORE;
+    return ERR_OK;
+}
+
+#define SHORT_BYTES 64 /* of a string that is scanned in place: longer ones are worth a call */
+
+/* To the first byte that is not plain, or nearly SHORT_BYTES on, or nowhere near the end of the document. */
 static inline const char *scan_short(const char *p, const char *end)
 {
 #if JSON_SCAN_HAS_16
-    if (LIKELY(end - p >= 32)) {
+    for (const char *far = p + SHORT_BYTES; end - p >= 16 && p != far; p += 16) {
         unsigned n = json_scan_16(p);
-        return p + (n < 16 ? n : 16 + json_scan_16(p + 16));
+        if (LIKELY(n < 16))
+            return p + n;
     }
 #endif
     return p;
 }
 
-/* j->at is on the opening quote. Most strings are short and plain; only the others pay for calls. */
+/* j->at is on the opening quote; ret may be NULL. Most strings are short and plain; only the others pay for calls. */
 static inline enum err read_string(struct json *j, struct json_string *ret)
 {
     const char *begin = j->at + 1, *p = scan_short(begin, j->end);
-    bool has_escapes = false;
-    if (UNLIKELY(p == j->end || *p != '"')) {
-        p = string_end(j, begin, p, &has_escapes);
-        if (!p)
-            return j->error;
-    }
-    *ret = (struct json_string){{begin, (size_t)(p - begin)}, has_escapes};
+    if (UNLIKELY(p == j->end || *p != '"'))
+        return read_string_from(j, p, ret);
+    if (ret)
+        *ret = (struct json_string){{begin, (size_t)(p - begin)}, false};
     j->at = p + 1;
     j->want = JSON_WANT_MORE;
     return ERR_OK;
@@ -205,15 +223,26 @@ enum err json_read_string(struct json *j, struct json_string *ret)
 
 /* literals and numbers */
 
-static enum err read_literal(struct json *j, struct span literal)
+SLOW_PATH enum err wrong_literal(struct json *j, const char *literal)
 {
     const char *p = j->at;
-    for (size_t i = 0; i < literal.n; i++, p++)
-        if (p == j->end || *p != literal.p[i])
-            return fail(j, p, "expected true, false or null");
-    j->at = p;
+    while (p < j->end && *p == *literal)
+        p++, literal++;
+    return fail(j, p, "expected true, false or null");
+}
+
+static inline enum err read_literal(struct json *j, struct span literal)
+{
+    if (UNLIKELY((size_t)(j->end - j->at) < literal.n || memcmp(j->at, literal.p, literal.n) != 0))
+        return wrong_literal(j, literal.p);
+    j->at += literal.n;
     j->want = JSON_WANT_MORE;
     return ERR_OK;
+}
+
+static inline enum err read_bool(struct json *j)
+{
+    return *j->at == 't' ? read_literal(j, SPAN("true")) : read_literal(j, SPAN("false"));
 }
 
 enum err json_read_bool(struct json *j, bool *ret)
@@ -223,7 +252,7 @@ enum err json_read_bool(struct json *j, bool *ret)
     char first = *j->at;
     if (first != 't' && first != 'f')
         return fail(j, j->at, "expected true or false");
-    enum err e = read_literal(j, first == 't' ? SPAN("true") : SPAN("false"));
+    enum err e = read_bool(j);
     if (!e)
         *ret = first == 't';
     return e;
@@ -242,7 +271,7 @@ static inline const char *skip_digits(const char *p, const char *end)
 }
 
 /* j->at is on a minus or a digit. */
-static inline enum err read_number(struct json *j, struct span *ret)
+static inline enum err read_number(struct json *j)
 {
     const char *end = j->end, *p = j->at + (*j->at == '-'), *q;
     q = p < end && *p == '0' ? p + 1 : skip_digits(p, end);
@@ -261,7 +290,6 @@ static inline enum err read_number(struct json *j, struct span *ret)
         if (q == p)
             return fail(j, q, "an exponent needs a digit");
     }
-    *ret = span_of(j->at, (size_t)(q - j->at));
     j->at = q;
     j->want = JSON_WANT_MORE;
     return ERR_OK;
@@ -273,7 +301,11 @@ enum err json_read_number(struct json *j, struct span *ret_text)
         return j->error;
     if (type_of(*j->at) != JSON_NUMBER)
         return fail(j, j->at, "expected a number");
-    return read_number(j, ret_text);
+    const char *begin = j->at;
+    enum err e = read_number(j);
+    if (!e)
+        *ret_text = span_of(begin, (size_t)(j->at - begin));
+    return e;
 }
 
 /* A number taken apart: digits (point removed by whoever walks them) times 10 to the exponent. */
@@ -426,7 +458,43 @@ static inline bool next_item(struct json *j)
     return true;
 }
 
-static inline bool next_key(struct json *j, struct json_string *ret_key)
+#define QUICK_KEY_BYTES (sizeof ", \"\": 1" - 1 + 16) /* what is looked at: 16 bytes of key and what stands around it */
+
+/* The usual key: up to 32 plain characters; no white space, or one blank after comma and colon; not at the document's end. */
+static inline bool next_key_quick(struct json *j, struct json_string *ret_key)
+{
+#if JSON_SCAN_HAS_16
+    const char *p = j->at;
+    ptrdiff_t left = j->end - p;
+    if (UNLIKELY(left < (ptrdiff_t)QUICK_KEY_BYTES))
+        return false;
+    if (LIKELY(j->want == JSON_WANT_MORE && *p == ',')) {
+        p++;
+        p += *p == ' ';
+    } else if (j->want != JSON_WANT_FIRST) {
+        return false;
+    }
+    if (*p++ != '"')
+        return false;
+    unsigned n = json_scan_16(p);
+    if (n == 16 && left >= (ptrdiff_t)QUICK_KEY_BYTES + 16)
+        n += json_scan_16(p + 16);
+    if (UNLIKELY(p[n] != '"' || p[n + 1] != ':'))
+        return false;
+    *ret_key = (struct json_string){{p, n}, false};
+    p += n + 2;
+    p += *p == ' ';
+    if (UNLIKELY(is_space(*p)))
+        return false;
+    j->at = p;
+    j->want = JSON_WANT_VALUE;
+    return true;
+#else
+    return false;
+#endif
+}
+
+SLOW_PATH bool next_key_anyhow(struct json *j, struct json_string *ret_key)
 {
     struct json_string key;
     if (!next_member(j, '}'))
@@ -444,6 +512,11 @@ static inline bool next_key(struct json *j, struct json_string *ret_key)
     return true;
 }
 
+static inline bool next_key(struct json *j, struct json_string *ret_key)
+{
+    return next_key_quick(j, ret_key) || next_key_anyhow(j, ret_key);
+}
+
 bool json_next_key(struct json *j, struct json_string *ret_key)
 {
     return next_key(j, ret_key);
@@ -457,12 +530,10 @@ bool json_next_item(struct json *j)
 /* Anything but an object or array; j->at is on its first byte. */
 static inline enum err skip_scalar(struct json *j)
 {
-    struct json_string ignored_string;
-    struct span ignored;
     switch (type_of(*j->at)) {
-    case JSON_STRING: return read_string(j, &ignored_string);
-    case JSON_NUMBER: return read_number(j, &ignored);
-    case JSON_BOOL: return read_literal(j, *j->at == 't' ? SPAN("true") : SPAN("false"));
+    case JSON_STRING: return read_string(j, NULL);
+    case JSON_NUMBER: return read_number(j);
+    case JSON_BOOL: return read_bool(j);
     case JSON_NULL: return read_literal(j, SPAN("null"));
     default: return fail(j, j->at, "expected a value");
     }
@@ -484,7 +555,7 @@ static inline bool levels_is_object(const struct levels *l, unsigned depth)
     return l->is_object[depth / 64] >> (depth % 64) & 1;
 }
 
-static enum err skip_container(struct json *j)
+SLOW_PATH enum err skip_container(struct json *j)
 {
     struct levels levels = {{0}};
     struct json_string key;
@@ -506,15 +577,27 @@ static enum err skip_container(struct json *j)
     return j->error;
 }
 
-enum err json_skip(struct json *j, struct span *ret_value)
+static inline enum err skip_value(struct json *j)
+{
+    if (!value_begins(j))
+        return j->error;
+    return *j->at == '{' || *j->at == '[' ? skip_container(j) : skip_scalar(j);
+}
+
+SLOW_PATH enum err skip_and_show(struct json *j, struct span *ret_value)
 {
     if (!value_begins(j))
         return j->error;
     const char *begin = j->at;
-    enum err e = *begin == '{' || *begin == '[' ? skip_container(j) : skip_scalar(j);
-    if (!e && ret_value)
+    enum err e = skip_value(j);
+    if (!e)
         *ret_value = span_of(begin, (size_t)(j->at - begin));
     return e;
+}
+
+enum err json_skip(struct json *j, struct span *ret_value)
+{
+    return ret_value ? skip_and_show(j, ret_value) : skip_value(j);
 }
 
 enum err json_finish(struct json *j)
@@ -622,11 +705,9 @@ static size_t unescape_into(char *out, struct span raw)
     return (size_t)(to - out);
 }
 
-bool json_key_is(struct json_string key, struct span name)
+bool json_escaped_is(struct span raw, struct span name)
 {
-    if (!key.has_escapes)
-        return span_eq(key.raw, name);
-    const char *p = key.raw.p, *end = p + key.raw.n;
+    const char *p = raw.p, *end = p + raw.n;
     while (p < end) {
         char one[4];
         struct span run = unescaped_run(p, end);

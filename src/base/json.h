@@ -24,8 +24,8 @@ struct json {
     enum err error;          /* ERR_OK, ERR_JSON, ERR_UTF8, ERR_DEPTH */
     const char *error_what;  /* "expected a colon", for messages */
     unsigned depth;
-    enum { JSON_WANT_VALUE, JSON_WANT_FIRST, JSON_WANT_MORE } want; /* what may come next: a value; the first key or item, or
-                                                                       the closing bracket; a comma or the closing bracket */
+    enum { JSON_WANT_VALUE, JSON_WANT_FIRST, JSON_WANT_MORE, JSON_WANT_NOTHING } want; /* what may come next: a value; the first
+                               key or item, or the closing bracket; a comma or the closing bracket; after an error nothing */
 };
 
 struct json_string {
@@ -57,7 +57,11 @@ enum err json_skip(struct json *j, struct span *ret_value) MUST_CHECK; /* any va
 enum err json_finish(struct json *j) MUST_CHECK;                    /* only white space may follow */
 enum err json_check(struct span text) MUST_CHECK;                   /* is it one whole valid document? */
 
-bool json_key_is(struct json_string key, struct span name); /* compares unescaped; fast when nothing is escaped */
+bool json_escaped_is(struct span raw, struct span text);      /* does raw, unescaped, say text? */
+static inline bool json_key_is(struct json_string key, struct span name) /* compares unescaped; fast when nothing is escaped */
+{
+    return key.has_escapes ? json_escaped_is(key.raw, name) : span_eq(key.raw, name);
+}
 struct span json_unescape(struct arena *a, struct json_string s); /* the text; lone surrogates become U+FFFD; may borrow s.raw */
 enum err json_unescape_to(struct buf *b, struct json_string s) MUST_CHECK;
 

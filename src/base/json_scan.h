@@ -44,7 +44,7 @@ static inline unsigned json_scan_16(const char *p)
 {
     __m128i v = _mm_loadu_si128((const __m128i *)(const void *)p);
     __m128i special = _mm_or_si128(_mm_cmpeq_epi8(v, _mm_set1_epi8('"')), _mm_cmpeq_epi8(v, _mm_set1_epi8('\\')));
-    __m128i low = _mm_cmplt_epi8(v, _mm_set1_epi8(0x20)); /* as signed bytes: control characters and those above 0x7f */
+    __m128i low = _mm_subs_epi8(v, _mm_set1_epi8(0x20)); /* as signed bytes below 0: control characters and those above 0x7f */
     return (unsigned)__builtin_ctz((unsigned)_mm_movemask_epi8(_mm_or_si128(special, low)) | 1u << 16);
 }
 #elif defined(__aarch64__) && defined(__ARM_NEON)

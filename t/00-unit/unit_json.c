@@ -611,6 +611,31 @@ TEST_BOTH(an_odd_byte_is_found_wherever_it_stands_in_a_long_string)
             }
 }
 
+/* Keys are looked at 16 bytes at a time: of every length, with and without blanks around, and cut at every byte. */
+TEST(keys_of_every_length_are_read_and_nothing_behind_the_end)
+{
+    static const char *const commas[] = {",", ", ", " ,\n", ",  "}, *const colons[] = {":", ": ", " :", ":\t ", ":  "};
+    char text[128];
+    for (int n = 0; n <= 40; n++)
+        for (size_t c = 0; c < COUNT_OF(commas) * COUNT_OF(colons); c++) {
+            const char *comma = commas[c % COUNT_OF(commas)], *colon = colons[c / COUNT_OF(commas)];
+            int bytes = snprintf(text, sizeof text, "{\"a\"%s1%s\"%.*s\"%s2}", colon, comma, n, "kkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkk", colon);
+            for (int cut = 1; cut <= bytes; cut++) {
+                struct span copy = exact_copy(span_of(text, (size_t)cut)), number = SPAN_NONE;
+                struct json_string key = {SPAN_NONE, false};
+                struct json j;
+                json_init(&j, copy);
+                enum err e = json_enter_object(&j);
+                while (!e && json_next_key(&j, &key))
+                    e = json_peek(&j) != JSON_NOTHING && *j.at == ' ' ? ERR_INTERNAL : json_read_number(&j, &number);
+                bool whole = !e && json_finish(&j) == ERR_OK && key.raw.n == (size_t)n && span_eq(number, SPAN("2"));
+                if (whole != (cut == bytes))
+                    UNIT_FAIL("a key of %d, cut at %d of %d: %s", n, cut, bytes, err_name(j.error));
+                free((void *)copy.p);
+            }
+        }
+}
+
 /* One character at every alignment, among ASCII and among other characters, so that the vectors see each case of a
  * character over the edge of a block. */
 static void try_utf8(const unsigned char *bytes, size_t n)
