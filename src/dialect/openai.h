@@ -59,4 +59,22 @@ unsigned openai_endpoint_headers(struct arena *a, const struct endpoint *e, stru
 enum err azure_endpoint_target(struct buf *out, const struct endpoint *e);
 unsigned azure_endpoint_headers(struct arena *a, const struct endpoint *e, struct header *out, unsigned max);
 
+/* What every speaker of the dialect shares: all but its names, what it asks of a request, and where requests go. */
+#define OPENAI_BODIES \
+    .stream_ping = ": ping\n\n", \
+    .stream_end = "data: [DONE]\n\n", \
+    .stream_type = "text/event-stream; charset=utf-8", \
+    .serves = {API_OPENAI_CHAT, API_OPENAI_COMPLETIONS, API_OPENAI_EMBEDDINGS, API_NONE}, \
+    .decode_request = openai_decode_request, \
+    .write_error = openai_write_error, \
+    .write_stream_error = openai_write_stream_error, \
+    .write_answer = openai_write_answer, \
+    .write_event = openai_write_event, \
+    .encode_request = openai_encode_request, \
+    .scan_event = openai_scan_event, \
+    .scan_answer = openai_scan_answer, \
+    .read_error = openai_read_error, \
+    .read_answer = openai_read_answer, \
+    .read_event = openai_read_event
+
 #endif

@@ -83,33 +83,24 @@ static bool is_operator(struct page_call *p)
     return false;
 }
 
-static void metrics(struct page_call *p)
+/* A page of numbers for operators. */
+static void tell_numbers(struct page_call *p, enum err (*write_numbers)(const struct gateway_view *v, struct buf *out), struct span type)
 {
     struct buf out;
     if (!is_operator(p))
         return;
     buf_init(&out, 64u * MIB);
-    enum err e = metrics_write(p->view, &out);
+    enum err e = write_numbers(p->view, &out);
     if (e)
         reply_error(p->stream, e, NULL);
     else
-        reply(p->stream, 200, SPAN("text/plain; version=0.0.4; charset=utf-8"), buf_span(&out));
+        reply(p->stream, 200, type, buf_span(&out));
     buf_fini(&out);
 }
 
-static void status(struct page_call *p)
-{
-    struct buf out;
-    if (!is_operator(p))
-        return;
-    buf_init(&out, 64u * MIB);
-    enum err e = metrics_write_status(p->view, &out);
-    if (e)
-        reply_error(p->stream, e, NULL);
-    else
-        reply(p->stream, 200, SPAN("application/json"), buf_span(&out));
-    buf_fini(&out);
-}
+static void metrics(struct page_call *p) { tell_numbers(p, metrics_write, SPAN("text/plain; version=0.0.4; charset=utf-8")); }
+
+static void status(struct page_call *p) { tell_numbers(p, metrics_write_status, SPAN("application/json")); }
 
 /* ---- the list of models ---- */
 
