@@ -41,22 +41,37 @@ static struct span field(struct span *rest)
     return f.n >= 2 && f.p[0] == '"' && f.p[f.n - 1] == '"' ? span_of(f.p + 1, f.n - 2) : f;
 }
 
+/* The bytes up to the line's end, or LINE_BYTES_MAX of them. False when the file has no more. */
+static bool take_line(struct trace *t, size_t *ret_n)
+{
+    size_t n = 0;
+    int c = getc_unlocked(t->file);
+    if (c == EOF)
+        return false;
+    for (; c != EOF && c != '\n' && n < sizeof t->text; c = getc_unlocked(t->file))
+        t->text[n++] = (char)c;
+    *ret_n = n;
+    return true;
+}
+
 /* A line without its end. ERR_CLOSED at the end of the file. */
 static enum err read_line(struct trace *t, struct span *ret, char why[TRACE_WHY_BYTES])
 {
-    if (!fgets(t->text, sizeof t->text, t->file)) {
-        if (!ferror(t->file))
-            return ERR_CLOSED;
+    size_t n = 0;
+    if (!take_line(t, &n) && !ferror(t->file))
+        return ERR_CLOSED;
+    if (ferror(t->file)) {
         snprintf(why, TRACE_WHY_BYTES, "%.200s: cannot be read: %s", t->path, strerror(errno));
         return ERR_IO;
     }
-    size_t n = strlen(t->text);
     t->line++;
-    if (n == sizeof t->text - 1 && t->text[n - 1] != '\n') {
-        snprintf(why, TRACE_WHY_BYTES, "%.200s: line %llu is longer than %u bytes", t->path, (unsigned long long)t->line, LINE_BYTES_MAX);
+    bool too_long = n == sizeof t->text;
+    if (too_long || memchr(t->text, 0, n)) {
+        snprintf(why, TRACE_WHY_BYTES, "%.200s: line %llu %s", t->path, (unsigned long long)t->line,
+                 too_long ? "is longer than 16384 bytes" : "holds a zero byte: is this a text file?");
         return ERR_SYNTAX;
     }
-    while (n > 0 && (t->text[n - 1] == '\n' || t->text[n - 1] == '\r'))
+    while (n > 0 && t->text[n - 1] == '\r')
         n--;
     *ret = span_of(t->text, n);
     return ERR_OK;
@@ -146,7 +161,7 @@ static bool date_ns(struct span s, int64_t *ret)
     int64_t year, month, day, hour, minute, second, ns = 0;
     if (span_ends(s, SPAN("Z")))
         s.n--;
-    if (!digits(&s, 4, 1900, 2200, '-', &year) || !digits(&s, 2, 1, 12, '-', &month) || !digits(&s, 2, 1, 31, 0, &day))
+    if (!digits(&s, 4, 1970, 2200, '-', &year) || !digits(&s, 2, 1, 12, '-', &month) || !digits(&s, 2, 1, 31, 0, &day))
         return false;
     if (!s.n || (s.p[0] != ' ' && s.p[0] != 'T'))
         return false;
@@ -304,23 +319,28 @@ struct trace *trace_fitted(uint64_t seed)
     return t;
 }
 
-enum err trace_open(const char *path, struct trace **ret, char why[TRACE_WHY_BYTES])
+enum err trace_open_stream(FILE *file, const char *name, struct trace **ret, char why[TRACE_WHY_BYTES])
 {
     struct trace *t = calloc(1, sizeof *t);
     CHECK(t != NULL);
-    t->path = strdup(path);
-    t->file = fopen(path, "re");
+    t->path = strdup(name);
+    t->file = file;
     CHECK(t->path != NULL);
-    enum err e = t->file ? ERR_OK : ERR_IO;
-    if (e)
-        snprintf(why, TRACE_WHY_BYTES, "%.200s: %s", path, strerror(errno));
-    else
-        e = read_columns(t, why);
+    enum err e = read_columns(t, why);
     if (e)
         trace_close(t);
     else
         *ret = t;
     return e;
+}
+
+enum err trace_open(const char *path, struct trace **ret, char why[TRACE_WHY_BYTES])
+{
+    FILE *f = fopen(path, "re");
+    if (f)
+        return trace_open_stream(f, path, ret, why);
+    snprintf(why, TRACE_WHY_BYTES, "%.200s: %s", path, strerror(errno));
+    return ERR_IO;
 }
 
 void trace_close(struct trace *t)

@@ -11,6 +11,8 @@
 #ifndef ENTENTE_SIM_TRACE_H
 #define ENTENTE_SIM_TRACE_H
 
+#include <stdio.h>
+
 #include "base/err.h"
 #include "base/span.h"
 
@@ -25,6 +27,7 @@ struct trace_row {
 #define TRACE_WHY_BYTES 320
 
 enum err trace_open(const char *path, struct trace **ret, char why[TRACE_WHY_BYTES]) MUST_CHECK;
+enum err trace_open_stream(FILE *file, const char *name, struct trace **ret, char why[TRACE_WHY_BYTES]) MUST_CHECK; /* takes the file, also on failure */
 struct trace *trace_fitted(uint64_t seed); /* never ends */
 /* OK; CLOSED after the last; SYNTAX with "FILE: row 7 (line 8): ..." for what cannot be read. */
 enum err trace_next(struct trace *t, struct trace_row *ret, char why[TRACE_WHY_BYTES]) MUST_CHECK;

@@ -104,6 +104,18 @@ TEST(a_line_without_end_is_refused_in_bounded_memory)
     free(text);
 }
 
+TEST(a_zero_byte_hides_nothing_of_a_line)
+{
+    static const char text[] = "timestamp,input,output\n1,2,3\0rest\n2,3,4\n";
+    struct trace *t = NULL;
+    struct trace_row row;
+    char why[TRACE_WHY_BYTES];
+    REQUIRE(trace_open_stream(fmemopen((void *)(uintptr_t)text, sizeof text - 1, "r"), "zero.csv", &t, why) == ERR_OK);
+    EXPECT_EQ(trace_next(t, &row, why), ERR_SYNTAX);
+    EXPECT(strstr(why, "line 2 holds a zero byte") != NULL);
+    trace_close(t);
+}
+
 TEST(the_drawn_workload_has_the_shape_of_the_trace)
 {
     enum { ROWS = 100000 };
