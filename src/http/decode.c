@@ -173,7 +173,7 @@ enum err decode_feed(struct decode *d, struct span piece, struct buf *out)
         buf_extend(out, made);
         if (!made && s.in_bytes == in_before)
             return s.in_bytes ? ERR_BAD_ENCODING : ERR_OK; /* no way forward */
-    } while (s.in_bytes || !s.out_bytes);
+    } while (s.in_bytes || (!s.out_bytes && !d->ended)); /* zstd asked once more would begin a frame that never comes */
     return ERR_OK;
 }
 
