@@ -18,6 +18,7 @@ struct exchange_limits {
     size_t answer_max;      /* bytes of one unstreamed answer */
     size_t memory_max;      /* bytes in request bodies and buffers of the process above which new requests are refused */
     uint64_t ping_ns;       /* a stream silent for this long gets a comment; 0: never */
+    bool compress;          /* whole answers in a coding that the client takes: see http/encode.h */
 };
 
 struct exchanger_options {

@@ -6,6 +6,7 @@
 #define ENTENTE_EXCHANGE_PRIVATE_H
 
 #include "exchange/exchange.h"
+#include "http/encode.h"
 #include "http/sse.h"
 #include "policy/health.h"
 
@@ -98,6 +99,8 @@ struct exchange {
     uint64_t first_byte_ns;     /* to the client; 0: none */
     uint64_t last_byte_ns;      /* towards the client, for pings */
     uint64_t bytes_out;
+    enum encoding encoding;     /* of the answer as it leaves */
+    bool varies;                /* the client's Accept-Encoding was asked */
 
     /* how it ends */
     enum err error;             /* why it failed */

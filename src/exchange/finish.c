@@ -88,6 +88,30 @@ static enum err compose_stream_end(struct exchange *x)
     return buf_append(&x->answer, span_str(x->dialect->stream_end ? x->dialect->stream_end : ""));
 }
 
+/* Where config says so. What the answer was metered by was read before, and nobody reads it after. */
+static void compress(struct exchange *x)
+{
+    size_t n = buf_bytes(&x->answer);
+    struct buf coded;
+    if (!x->owner->options.limits.compress || n < ENCODE_LEAST_BYTES || n > ENCODE_MOST_BYTES)
+        return;
+    x->varies = true;
+    enum encoding encoding = encode_choose(http_header(&stream_base(x->stream)->head, SPAN("accept-encoding")));
+    buf_init(&coded, n);
+    if (encoding != ENCODING_IDENTITY && encode_whole(encoding, buf_span(&x->answer), &coded) == ERR_OK) {
+        x->encoding = encoding;
+        buf_fini(&x->answer);
+        buf_move(&x->answer, &coded);
+    }
+    buf_fini(&coded);
+}
+
+static void compose_whole(struct exchange *x)
+{
+    x->status = 200;
+    compress(x);
+}
+
 void finish_compose(struct exchange *x)
 {
     if (x->aborted) { /* nobody is there to be told */
@@ -99,7 +123,7 @@ void finish_compose(struct exchange *x)
     else if (x->outcome != RECORD_ANSWERED)
         compose_error(x);
     else if (x->kind == ANSWER_WHOLE)
-        x->status = 200;
+        compose_whole(x);
     else if (compose_stream_end(x) != ERR_OK)
         x->status = 200;
     x->bytes_out += buf_bytes(&x->answer);
@@ -123,9 +147,13 @@ static unsigned retry_headers(struct exchange *x, struct header *out)
 /* A whole body in one write: an answer or an error. */
 static void send_whole(struct exchange *x, struct stream *s)
 {
-    struct header headers[COMMON_HEADERS_MAX + 4];
+    struct header headers[COMMON_HEADERS_MAX + 6];
     unsigned n = common_headers(x, headers);
     headers[n++] = (struct header){SPAN("content-type"), SPAN("application/json")};
+    if (x->encoding != ENCODING_IDENTITY)
+        headers[n++] = (struct header){SPAN("content-encoding"), encoding_name(x->encoding)};
+    if (x->varies)
+        headers[n++] = (struct header){SPAN("vary"), SPAN("accept-encoding")};
     if (x->outcome != RECORD_ANSWERED)
         n += retry_headers(x, headers + n);
     stream_reply(s, x->status, headers, n, buf_span(&x->answer));

@@ -47,6 +47,7 @@ struct config {
     struct config_limits limits;
     struct config_timeouts timeouts;
     uint64_t drain_ns;
+    bool compress;                /* whole answers, for clients that say so */
     struct catalog *catalog;      /* sealed; one reference is the config's. Everything else of the config lives in its arena, too.
                                      generation is 0: who reloads sets it before anyone else sees the catalog */
 };

@@ -161,6 +161,7 @@ static struct worker_options worker_options(const struct gateway *g)
             .answer_max = 64u * MIB,
             .memory_max = (size_t)c->limits.memory_bytes * g->threads_n,
             .ping_ns = c->timeouts.ping_ns,
+            .compress = c->compress,
         },
         .catalog = c->catalog,
         .usage_log = g->usage_log,

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What passes through must be what was sent: bytes, order, usage; and each request leaves exactly one true record."""
 import base64
+import gzip
 import json
 
 from stories import ANSWER, STREAM, USAGE, Gateway, Provider, answer, chunk, events, payloads, raw, sse, text_of
@@ -182,3 +183,23 @@ def test_gzip_that_was_not_asked_for_is_undone():
     with Provider(raw(head + packed, keep=True)) as p, Gateway({"one": p}) as g:
         status, headers, data = g.ask()
         assert status == 200 and json.loads(data) == ANSWER and "content-encoding" not in headers
+
+
+def test_compressed_answers_are_for_clients_that_ask_and_gateways_that_are_told_to():
+    long = {**ANSWER, "choices": [{**ANSWER["choices"][0], "message": {"role": "assistant", "content": "again and " * 500}}]}
+    with Provider(answer(body=long), answer(body=long), answer(body=long), answer(), events(STREAM), answer(body=long)) as p, Gateway({"one": p}, config="compress: true\n") as g:
+        status, headers, data = g.ask(headers={"Accept-Encoding": "gzip, deflate"})
+        assert status == 200 and headers["content-encoding"] == "gzip" and headers["vary"] == "accept-encoding" and len(data) < 1000
+        assert json.loads(gzip.decompress(data)) == long
+        first = g.records(1)[0]
+        assert first["bytes_out"] == len(data) and first["usage"]["output"] == 3
+        for accepted in ("identity", "identity;q=0"):
+            status, headers, data = g.ask(headers={"Accept-Encoding": accepted})
+            assert json.loads(data) == long and "content-encoding" not in headers and headers["vary"] == "accept-encoding"
+        status, headers, data = g.ask(headers={"Accept-Encoding": "gzip"})
+        assert json.loads(data) == ANSWER and "content-encoding" not in headers  # too short to be worth it
+        status, headers, seen = g.stream(headers={"Accept-Encoding": "gzip"})
+        assert seen[-1] == "[DONE]" and "content-encoding" not in headers
+    with Provider(answer(body=long)) as p, Gateway({"one": p}) as g:
+        status, headers, data = g.ask(headers={"Accept-Encoding": "gzip"})
+        assert json.loads(data) == long and "content-encoding" not in headers and "vary" not in headers
