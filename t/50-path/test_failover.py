@@ -195,3 +195,13 @@ def test_silent_stream_is_kept_alive_and_can_still_change_providers():
     with Provider(slow) as p, Provider(events(STREAM)) as q, Gateway({"one": p, "two": q}, config="timeouts: {first_byte: %dms, idle: %dms, ping: 200ms}\n" % (900, 900)) as g:
         status, _, data = g.ask({"model": "m", "stream": True, "messages": []})
         assert status == 200 and data.startswith(b": ping\n\n") and b"friend" in data and data.endswith(b"data: [DONE]\n\n")
+
+
+@pytest.mark.parametrize("finish", [None, "stop"])
+def test_stream_whose_only_event_lacks_its_blank_line_is_relayed_and_judged_as_any_other(finish):
+    only = ("data: " + json.dumps(chunk("Hello", finish=finish))).encode()
+    with Provider(events(only)) as p, Gateway({"one": p}) as g:
+        status, _, seen = g.stream()
+        assert status == 200 and text_of(seen) == "Hello"
+        assert seen[-1] == "[DONE]" if finish else "error" in seen[-1]
+        assert g.records(1)[0]["outcome"] == ("answered" if finish else "broken")
