@@ -287,6 +287,14 @@ enum err openai_read_answer(struct arena *a, enum api api, struct span body, str
 
 /* ---- writing ---- */
 
+static bool has_old_call(const struct neutral_choice *c)
+{
+    for (const struct neutral_part *p = c->parts; p; p = p->next)
+        if (p->kind == NEUTRAL_TOOL_CALL && p->call.old_style)
+            return true;
+    return false;
+}
+
 void openai_write_finish(struct json_out *o, enum neutral_stop stop, struct span word)
 {
     static const char *const own[] = {"stop", "length", "tool_calls", "content_filter", "function_call"};
@@ -330,7 +338,7 @@ static void write_choices(struct json_out *o, enum api api, const struct neutral
             o->error = o->error ? o->error : e;
         }
         json_out_member_raw(o, "logprobs", c->logprobs_json.p ? c->logprobs_json : SPAN("null"));
-        openai_write_finish(o, c->stop, ours ? c->stop_word : SPAN_NONE);
+        openai_write_finish(o, c->stop, ours && c->stop_word.n ? c->stop_word : has_old_call(c) ? SPAN("function_call") : SPAN_NONE);
         if (ours) {
             json_out_member_raw(o, "content_filter_results", c->safety_json);
             json_out_extra(o, c->extra);

@@ -228,7 +228,8 @@ static int64_t read_retry_after(const struct http_head *head, struct span body, 
     struct span ms = head ? http_header(head, SPAN("retry-after-ms")) : SPAN_NONE;
     struct span after = head ? http_header(head, SPAN("retry-after")) : SPAN_NONE;
     int64_t nano, date_us;
-    if (is_decimal(ms) && openai_decimal_nano(ms, &nano)) {
+    bool only_rounded_down = span_eq(ms, SPAN("0")) && is_decimal(after); /* Azure sends both, and the milliseconds as 0 */
+    if (is_decimal(ms) && !only_rounded_down && openai_decimal_nano(ms, &nano)) {
         int64_t whole = nano / 1000000000;
         return whole < RETRY_AFTER_MAX_MS ? whole : RETRY_AFTER_MAX_MS;
     }

@@ -167,6 +167,7 @@ static void write_part_start(struct json_out *o, enum api api, struct neutral_wr
     static const char *const styles[] = {[CALL_FUNCTION] = "function", [CALL_CUSTOM] = "custom", [CALL_OLD] = "old"};
     struct neutral_stream_choice *c = choice_of(o, api, w, event->choice);
     bool is_call = event->part_kind == NEUTRAL_TOOL_CALL;
+    c->old_call = c->old_call || (is_call && event->call.old_style);
     struct neutral_open_part *p = neutral_part_add(w->arena, c, event->part_kind, is_call ? (int)c->calls : -1);
     p->part = event->part;
     if (event->part_kind == NEUTRAL_REASONING)
@@ -323,7 +324,7 @@ static void write_finish(struct json_out *o, enum api api, struct neutral_writer
         json_out_member_raw(o, "delta", SPAN("{}"));
     json_out_member_raw(o, "logprobs", SPAN("null"));
     close_choice(o, w, event->finish.stop == NEUTRAL_STOP_NONE ? NEUTRAL_STOP_END : event->finish.stop,
-                 openai_is_ours(event->shape) ? event->finish.word : SPAN_NONE);
+                 openai_is_ours(event->shape) && event->finish.word.n ? event->finish.word : c->old_call ? SPAN("function_call") : SPAN_NONE);
 }
 
 static void keep_usage(struct neutral_writer *w, const struct neutral_event *event)

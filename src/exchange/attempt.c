@@ -180,6 +180,10 @@ static void attempt_failed(void *owner, struct call *c, enum err e, const char *
 {
     struct exchange *x = owner;
     x->call = NULL;
+    if (x->lost_why) { /* it had told us of its failure already */
+        e = ERR_PROVIDER_FAULT;
+        why = x->lost_why;
+    }
     attempt_fail(x, e, x->relayed ? ATTEMPT_BROKEN : outcome_of(e), why);
     exchange_go(x, x->relayed ? EXCHANGE_BREAK : EXCHANGE_RETRY);
 }

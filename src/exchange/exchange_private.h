@@ -103,6 +103,7 @@ struct exchange {
     bool varies;                /* the client's Accept-Encoding was asked */
 
     /* how it ends */
+    const char *lost_why;       /* an error event came after content: the provider's words; what follows is read for usage alone */
     enum err error;             /* why it failed */
     struct client_error *complaint; /* what the client is told; in the arena */
     int pass_status;            /* the provider's own error goes to the client with this status; body in answer */

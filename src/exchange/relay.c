@@ -14,6 +14,7 @@
 
 #define SLICES_MAX 64
 #define SMALL_BODY_BYTES (3 * KIB)
+#define LINGER_NS (500 * NS_PER_MS)
 
 static void send_ping_when_due(struct exchange *x)
 {
@@ -37,8 +38,16 @@ enum exchange_step exchange_await(struct exchange *x)
     return x->aborted ? EXCHANGE_ABANDON : EXCHANGE_WAIT;
 }
 
+static enum exchange_step lose_lingering(struct exchange *x)
+{
+    attempt_fail(x, ERR_PROVIDER_FAULT, ATTEMPT_BROKEN, x->lost_why);
+    return EXCHANGE_BREAK;
+}
+
 enum exchange_step exchange_relay(struct exchange *x)
 {
+    if (x->lost_why)
+        return lose_lingering(x); /* the moment is over */
     send_ping_when_due(x);
     return x->aborted ? EXCHANGE_ABANDON : EXCHANGE_WAIT;
 }
@@ -182,15 +191,26 @@ static struct span peer_message(struct exchange *x, struct span escaped)
     return escaped.n ? span_to(json_unescape(&x->arena, (struct json_string){escaped, true}), 200) : SPAN("");
 }
 
-static void fail_in_stream(struct exchange *x, struct outgoing *out, const struct event_scan *scan)
+/* An error event after content: the stream is lost, but some hosts still tell the usage behind it, so the call goes on for a moment. */
+static bool linger_for_usage(struct exchange *x, struct outgoing *out, struct span why)
 {
-    char why[256];
-    snprintf(why, sizeof why, "%.*s", SPAN_ARG(peer_message(x, scan->error_message)));
     send_outgoing(x, out);
-    if (x->aborted)
-        return;
-    lose(x, scan->verdict == EVENT_FAILED ? ERR_PROVIDER_FAULT : ERR_PROVIDER_PROTOCOL,
-         scan->verdict == EVENT_FAILED ? why : "an event of the stream is not valid JSON");
+    x->lost_why = arena_strdup(&x->arena, why);
+    timer_set_in(&x->timer, LINGER_NS);
+    return !x->aborted;
+}
+
+/* False: the relay is over. */
+static bool fail_in_stream(struct exchange *x, struct outgoing *out, const struct event_scan *scan)
+{
+    bool failed = scan->verdict == EVENT_FAILED;
+    struct span message = failed ? peer_message(x, scan->error_message) : SPAN("an event of the stream is not valid JSON");
+    if (failed && x->relayed)
+        return linger_for_usage(x, out, message);
+    send_outgoing(x, out);
+    if (!x->aborted)
+        lose(x, failed ? ERR_PROVIDER_FAULT : ERR_PROVIDER_PROTOCOL, arena_strdup(&x->arena, message));
+    return false;
 }
 
 /* One event. False: the relay is over (failed, or the client left). */
@@ -203,10 +223,10 @@ static bool relay_event(struct exchange *x, struct outgoing *out, struct sse_eve
         return true;
     }
     x->deployment->provider->dialect->scan_event(x->api, e->data, &x->notes, &scan);
-    if (scan.verdict == EVENT_FAILED || scan.verdict == EVENT_BROKEN) {
-        fail_in_stream(x, out, &scan);
-        return false;
-    }
+    if (x->lost_why)
+        return true; /* nothing of it is for the client any more */
+    if (scan.verdict == EVENT_FAILED || scan.verdict == EVENT_BROKEN)
+        return fail_in_stream(x, out, &scan);
     if (scan.verdict == EVENT_SILENT)
         return true; /* an empty data: is some host's ping; it breaks readers that parse every data */
     if (scan.verdict == EVENT_DONE || (scan.verdict == EVENT_USAGE_ONLY && !x->facts->wants_usage))
@@ -243,6 +263,8 @@ void relay_body(void *owner, struct call *c, struct span piece)
 {
     struct exchange *x = owner;
     CHECK_MAGIC(x, EXCHANGE_MAGIC);
+    if (x->kind == ANSWER_WHOLE && x->facts->stream && !buf_bytes(&x->answer) && span_starts(piece, SPAN("data:")))
+        x->kind = ANSWER_EVENTS; /* called JSON, but it is the stream that was asked for */
     if (x->kind == ANSWER_EVENTS)
         relay_events(x, piece);
     else
@@ -309,10 +331,10 @@ static void end_whole(struct exchange *x)
 {
     enum err e = x->facts->stream ? ERR_PROVIDER_PROTOCOL
                                   : x->deployment->provider->dialect->scan_answer(x->api, buf_span(&x->answer), &x->notes);
-    if (e)
+    if (x->notes.error_seen)
+        judge_error(x); /* an error inside a 200 is judged as one outside */
+    else if (e)
         lose(x, e, x->facts->stream ? "a stream was asked for and something else came" : "the answer is not what the dialect allows");
-    else if (x->notes.error_seen)
-        lose(x, ERR_PROVIDER_FAULT, "an error inside a 200");
     else
         finish_well(x);
 }
@@ -328,6 +350,10 @@ static void end_events(struct exchange *x)
     }
     if (x->aborted)
         return;
+    if (x->lost_why) {
+        exchange_go(x, lose_lingering(x));
+        return;
+    }
     /* Without [DONE] a stream is whole when its choices finished: several providers never send the marker. */
     if (x->notes.done || x->notes.choices_finished)
         finish_well(x);

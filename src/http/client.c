@@ -406,7 +406,7 @@ void origin_unuse(struct origin *o)
 {
     CHECK(o->users > 0);
     if (--o->users == 0 && o->retired)
-        o->client->reap_due = true;
+        o->client->reap_due = o->client->origins_due = true;
 }
 
 void origin_retire(struct origin *o)
@@ -415,7 +415,7 @@ void origin_retire(struct origin *o)
     CHECK(!o->retired);
     client_enter(o->client);
     o->retired = true;
-    o->client->reap_due = true;
+    o->client->reap_due = o->client->origins_due = true;
     close_idle(o);
     client_leave(o->client);
 }
@@ -471,9 +471,9 @@ void client_reap(struct client *c)
         conn_free(CONTAINER_OF(link, struct conn, link));
     while ((link = list_pop_front(&c->dead_dials)) != NULL)
         dial_free(link);
-    if (!c->reap_due)
+    if (!c->origins_due)
         return;
-    c->reap_due = false;
+    c->origins_due = false;
     LIST_FOR_EACH_SAFE (at, &c->origins) {
         struct origin *o = CONTAINER_OF(at, struct origin, link);
         if (o->retired && o->users == 0)

@@ -42,6 +42,7 @@ struct client {
     unsigned free_calls_n, free_conns_n;
     struct list dead_calls, dead_conns, dead_dials; /* until depth is 0 */
     bool reap_due;
+    bool origins_due;            /* a retired origin may have lost its last user */
     struct client_stats stats;
 };
 

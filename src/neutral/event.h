@@ -170,6 +170,7 @@ struct neutral_stream_choice {
     unsigned parts;             /* started so far */
     unsigned calls;             /* of them tool calls */
     bool role_written;
+    bool old_call;              /* one of the calls was in the style of 2023: chat then finishes with another word */
     bool finished;
     struct neutral_open_part *open;
 };
