@@ -120,6 +120,21 @@ struct span arena_dup(struct arena *a, struct span s)
     return span_of(copy, s.n);
 }
 
+struct span arena_join(struct arena *a, struct span head, struct span tail)
+{
+    char *copy = arena_alloc(a, head.n + tail.n);
+    if (head.n)
+        memcpy(copy, head.p, head.n);
+    if (tail.n)
+        memcpy(copy + head.n, tail.p, tail.n);
+    return span_of(copy, head.n + tail.n);
+}
+
+struct span arena_u64(struct arena *a, uint64_t value)
+{
+    return span_of_u64(arena_alloc(a, SPAN_U64_BYTES), value);
+}
+
 struct span arena_printf(struct arena *a, const char *format, ...)
 {
     char small[256];

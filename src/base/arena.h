@@ -34,6 +34,8 @@ void *arena_zalloc(struct arena *a, size_t bytes);
 void *arena_zalloc_array(struct arena *a, size_t bytes_each, size_t n); /* a product that overflows ends the process */
 struct span arena_dup(struct arena *a, struct span s);
 char *arena_strdup(struct arena *a, struct span s); /* NUL-terminated copy */
+struct span arena_join(struct arena *a, struct span head, struct span tail);
+struct span arena_u64(struct arena *a, uint64_t value); /* its decimal digits */
 struct span arena_printf(struct arena *a, const char *format, ...) PRINTF_LIKE(2, 3);
 struct arena_mark arena_mark(const struct arena *a);
 void arena_rewind(struct arena *a, struct arena_mark mark);

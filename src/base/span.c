@@ -20,14 +20,9 @@ bool span_starts_nocase(struct span s, struct span head)
     if (s.n < head.n)
         return false;
     for (size_t i = 0; i < head.n; i++)
-        if (lower(s.p[i]) != lower(head.p[i]))
+        if (s.p[i] != head.p[i] && lower(s.p[i]) != lower(head.p[i]))
             return false;
     return true;
-}
-
-bool span_eq_nocase(struct span a, struct span b)
-{
-    return a.n == b.n && span_starts_nocase(a, b);
 }
 
 struct span span_trim(struct span s)
@@ -79,6 +74,17 @@ bool span_to_u64(struct span s, uint64_t *ret)
     }
     *ret = value;
     return true;
+}
+
+struct span span_of_u64(char out[SPAN_U64_BYTES], uint64_t value)
+{
+    char digits[SPAN_U64_BYTES];
+    size_t at = sizeof digits;
+    do
+        digits[--at] = (char)('0' + value % 10);
+    while (value /= 10);
+    memcpy(out, digits + at, sizeof digits - at);
+    return span_of(out, sizeof digits - at);
 }
 
 /* Multiplies to 128 bits and folds: one multiplication spreads every input bit over the whole word. */

@@ -89,7 +89,7 @@ static unsigned common_headers(const struct endpoint *e, struct header *out, uns
 
 static struct span bearer(struct arena *a, struct span credential)
 {
-    return arena_printf(a, "Bearer %.*s", SPAN_ARG(credential));
+    return arena_join(a, SPAN("Bearer "), credential);
 }
 
 unsigned openai_endpoint_headers(struct arena *a, const struct endpoint *e, struct header *out, unsigned max)

@@ -12,7 +12,6 @@
  */
 #include "http/client_private.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
 #define HEAD_ON_STACK 4096
@@ -100,8 +99,8 @@ static struct span build_head(const struct call *c, char *out)
     if (is_through_plain_proxy(c) && c->origin->options.proxy_authorization)
         at = put_header(at, SPAN("Proxy-Authorization"), span_str(c->origin->options.proxy_authorization));
     if (c->has_body) {
-        char digits[24];
-        at = put_header(at, SPAN("Content-Length"), span_of(digits, (size_t)snprintf(digits, sizeof digits, "%llu", (unsigned long long)c->body_bytes)));
+        char digits[SPAN_U64_BYTES];
+        at = put_header(at, SPAN("Content-Length"), span_of_u64(digits, c->body_bytes));
     }
     at = put(at, SPAN("\r\n"));
     return span_of(out, (size_t)(at - out));

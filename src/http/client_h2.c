@@ -240,7 +240,7 @@ static int32_t submit(struct conn *n, struct call *c)
 {
     const struct call_options *o = &c->options;
     nghttp2_nv nv[LIMIT_HEADERS + 5];
-    char digits[24];
+    char digits[SPAN_U64_BYTES];
     size_t fields = 0;
     nv[fields++] = nv_of(SPAN(":method"), o->method);
     nv[fields++] = nv_of(SPAN(":scheme"), n->origin->options.tls ? SPAN("https") : SPAN("http"));
@@ -250,7 +250,7 @@ static int32_t submit(struct conn *n, struct call *c)
         if (!is_left_out(o->headers[i].name))
             nv[fields++] = nv_of(o->headers[i].name, o->headers[i].value);
     if (c->has_body)
-        nv[fields++] = nv_of(SPAN("content-length"), span_of(digits, (size_t)snprintf(digits, sizeof digits, "%llu", (unsigned long long)c->body_bytes)));
+        nv[fields++] = nv_of(SPAN("content-length"), span_of_u64(digits, c->body_bytes));
     nghttp2_data_provider provider = {.read_callback = on_read_body};
     return nghttp2_submit_request(n->h2->session, NULL, nv, fields, c->body_bytes ? &provider : NULL, c);
 }

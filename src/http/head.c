@@ -15,7 +15,7 @@ static bool is_named(struct span name, struct span want)
     if (name.n != want.n)
         return false;
     for (size_t i = 0; i < name.n; i++)
-        if (lower(name.p[i]) != want.p[i])
+        if (name.p[i] != want.p[i] && lower(name.p[i]) != want.p[i])
             return false;
     return true;
 }

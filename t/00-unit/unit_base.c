@@ -125,6 +125,9 @@ TEST(numbers_in_headers_are_digits_and_fit)
     uint64_t value = 7;
     EXPECT(span_to_u64(SPAN("18446744073709551615"), &value) && value == UINT64_MAX);
     EXPECT(span_to_u64(SPAN("007"), &value) && value == 7);
+    char digits[SPAN_U64_BYTES];
+    EXPECT(span_eq(span_of_u64(digits, UINT64_MAX), SPAN("18446744073709551615")) && span_eq(span_of_u64(digits, 0), SPAN("0")));
+    EXPECT(span_eq(span_of_u64(digits, 1024), SPAN("1024")));
     EXPECT(!span_to_u64(SPAN("18446744073709551616"), &value));
     EXPECT(!span_to_u64(SPAN(""), &value) && !span_to_u64(SPAN("+1"), &value) && !span_to_u64(SPAN("-1"), &value));
     EXPECT(!span_to_u64(SPAN("1 "), &value) && !span_to_u64(SPAN("0x1"), &value) && !span_to_u64(SPAN("\xb1"), &value));
