@@ -165,12 +165,22 @@ static inline void gateway_audit(struct gateway_world *g)
     }
 }
 
+/* Until it is so, or the time is over. A second at a time: a worker has a timer that ticks for as long as it lives. */
+static inline void gateway_run_until(struct gateway_world *g, bool (*is_so)(void *owner), void *owner, unsigned seconds)
+{
+    for (unsigned i = 0; i < seconds && !is_so(owner); i++)
+        sim_world_run_for(g->world, NS_PER_S);
+}
+
+static inline bool gateway_is_idle(void *g) { return worker_is_idle(((struct gateway_world *)g)->worker); }
+static inline bool gateway_has_no_wire(void *g) { return sim_world_connections(((struct gateway_world *)g)->world) == 0; }
+
 /* Call when client and providers have closed what is theirs. */
 static inline void gateway_world_close(struct gateway_world *g)
 {
     g->draining = true;
     worker_drain(g->worker);
-    sim_world_run_for(g->world, 300 * NS_PER_S);
+    gateway_run_until(g, gateway_has_no_wire, g, 300);
     CHECK(worker_is_idle(g->worker));
     gateway_audit(g);
     worker_free(g->worker);
