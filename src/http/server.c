@@ -87,6 +87,15 @@ void server_set_tls(struct server *sv, unsigned nth, struct tls_context *tls)
     tls_context_unref(old);
 }
 
+void server_set_limits(struct server *sv, const struct server_options *o)
+{
+    struct server_options next = with_defaults(o);
+    next.handler = sv->o.handler;
+    next.owner = sv->o.owner;
+    next.server_name = sv->o.server_name;
+    sv->o = next;
+}
+
 static void close_listeners(struct server *sv)
 {
     for (unsigned i = 0; i < sv->listeners; i++) {

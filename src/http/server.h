@@ -63,6 +63,7 @@ struct server *server_new(struct loop *l, const struct server_options *o);
 enum err server_listen(struct server *s, const struct sock_address *at, struct tls_context *tls, const char **ret_why) MUST_CHECK;
 struct sock_address server_address(const struct server *s, unsigned nth_listener);
 void server_set_tls(struct server *s, unsigned nth_listener, struct tls_context *tls); /* for new connections */
+void server_set_limits(struct server *s, const struct server_options *o); /* its sizes, numbers and times, from now on; the rest stays */
 void server_drain(struct server *s);  /* stop accepting; idle connections close, h2 gets GOAWAY, answers carry Connection: close */
 bool server_is_idle(const struct server *s); /* no connection left */
 void server_free(struct server *s);   /* aborts what is left */

@@ -142,9 +142,8 @@ static enum err open_usage_log(struct gateway *g, char why[512])
 
 /* ---- workers ---- */
 
-static struct worker_options worker_options(const struct gateway *g)
+static struct worker_options worker_options(const struct gateway *g, const struct config *c)
 {
-    const struct config *c = g->config;
     return (struct worker_options){
         .server = {
             .connections_max = c->limits.connections,
@@ -185,7 +184,7 @@ static enum err listen_all(struct gateway *g, struct worker *w, bool first, char
 
 static enum err make_workers(struct gateway *g, char why[512])
 {
-    struct worker_options o = worker_options(g);
+    struct worker_options o = worker_options(g, g->config);
     for (unsigned i = 0; i < g->threads_n; i++) {
         struct worker_thread *t = &g->threads[i];
         t->gateway = g;
@@ -273,7 +272,9 @@ static void use_config(struct worker_thread *t, void *what)
 {
     struct config *c = what;
     const struct gateway *g = t->gateway;
+    struct worker_options o = worker_options(g, c);
     worker_use(t->worker, c->catalog);
+    worker_set_limits(t->worker, &o.server, &o.exchange);
     for (unsigned i = 0; i < g->listening_n; i++) {
         const struct config_listen *entry = g->listening[i].tls ? entry_of(c, &g->listening[i]) : NULL;
         if (entry)

@@ -109,6 +109,14 @@ enum err worker_listen(struct worker *w, const struct sock_address *at, struct t
 }
 
 void worker_use(struct worker *w, struct catalog *c) { exchanger_use(w->exchanger, c); }
+
+void worker_set_limits(struct worker *w, const struct server_options *server, const struct exchange_limits *exchange)
+{
+    w->body_max = server->body_max;
+    server_set_limits(w->server, server);
+    exchanger_set_limits(w->exchanger, exchange);
+}
+
 void worker_set_tls(struct worker *w, unsigned nth, struct tls_context *tls) { server_set_tls(w->server, nth, tls); }
 
 void worker_drain(struct worker *w)

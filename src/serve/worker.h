@@ -32,6 +32,7 @@ struct gateway_view {
 struct worker *worker_new(struct loop *l, const struct worker_options *o);
 enum err worker_listen(struct worker *w, const struct sock_address *at, struct tls_context *tls, const char **ret_why) MUST_CHECK;
 void worker_use(struct worker *w, struct catalog *c);
+void worker_set_limits(struct worker *w, const struct server_options *server, const struct exchange_limits *exchange);
 void worker_set_tls(struct worker *w, unsigned nth_listener, struct tls_context *tls);
 void worker_drain(struct worker *w);
 bool worker_is_idle(const struct worker *w);

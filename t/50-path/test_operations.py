@@ -114,6 +114,21 @@ def test_reload_takes_a_good_file_and_leaves_all_as_it_was_for_a_bad_one():
         assert status.startswith("error 2\n") and "nonsense" in status
 
 
+def test_reload_brings_limits_and_timeouts_into_force():
+    with Provider(answer()) as p, Gateway({"one": p}) as g:
+        body = {"model": "m", "messages": [{"role": "user", "content": "x" * 3000}]}
+        assert g.ask(body)[0] == 200
+        g.write_config(g.text + "limits: {body: 2KiB}\ntimeouts: {keep_alive: 300ms}\n")
+        g.process.send_signal(signal.SIGHUP)
+        wait_for(lambda: "reloaded" in g.log(), what="the reload")
+        assert g.ask(body)[0] == 413 and g.ask()[0] == 200
+        with socket.create_connection(("127.0.0.1", g.port), timeout=20 * SLOW) as s:
+            assert s.recv(1) == b""
+        g.write_config(g.text)
+        g.process.send_signal(signal.SIGHUP)
+        wait_for(lambda: g.ask(body)[0] == 200, what="the old limit")
+
+
 def test_reload_under_load_fails_no_request():
     with Provider(answer()) as p, Gateway({"one": p}, workers=2) as g:
         failures, stop = [], threading.Event()
