@@ -345,8 +345,8 @@ TEST(what_would_take_all_memory_is_refused_and_the_provider_lives_on)
     static const char *const bodies[] = {
         "{\"model\":\"gpt-4o\",\"n\":100,\"messages\":[{\"role\":\"user\",\"content\":\"say exactly 3000000 tokens\"}]}",
         "{\"model\":\"gpt-4o\",\"n\":1000,\"messages\":[{\"role\":\"user\",\"content\":\"x\"}]}",
-        "{\"model\":\"gpt-4o\",\"response_format\":{\"type\":\"json_schema\",\"json_schema\":{\"name\":\"x\",\"schema\":{\"type\":\"array\",\"minItems\":900000,"
-        "\"items\":{\"type\":\"array\",\"minItems\":900000}}}},\"messages\":[{\"role\":\"user\",\"content\":\"x\"}]}",
+        ("{\"model\":\"gpt-4o\",\"response_format\":{\"type\":\"json_schema\",\"json_schema\":{\"name\":\"x\",\"schema\":{\"type\":\"array\",\"minItems\":900000,"
+         "\"items\":{\"type\":\"array\",\"minItems\":900000}}}},\"messages\":[{\"role\":\"user\",\"content\":\"x\"}]}"),
     };
     struct rig r;
     struct sim_provider_options o = plain_options();

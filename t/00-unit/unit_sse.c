@@ -156,7 +156,7 @@ TEST(an_answer_that_lacks_its_last_blank_line_is_a_tail)
 
 static const char *const streams[] = {
     "data: x\n\n",
-    "\xef\xbb\xbf" "event: message_start\ndata: {\"type\":\"a\"}\n\nevent: ping\ndata: {}\n\n",
+    ("\xef\xbb\xbf" "event: message_start\ndata: {\"type\":\"a\"}\n\nevent: ping\ndata: {}\n\n"),
     "event: a\r\ndata: one\r\ndata: two\r\n\r\n: comment\r\n\r\ndata: three\r\n\r\n",
     "event: a\rdata: one\rdata: two\r\r: comment\r\rdata: three\r\rdata: [DONE]\r\r",
     "data: a\r\r\ndata: b\n\r\ndata: c\r\n\n\r\n\r\r\r\ndata: d\n\n\n\rdata: e\r\n\r",
