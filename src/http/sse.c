@@ -24,13 +24,27 @@ enum sse_at {
 
 static bool is_line_end(char c) { return c == '\n' || c == '\r'; }
 
+#if defined(__SSE2__)
+static __m128i load(const char *p) { return _mm_loadu_si128((const __m128i *)(const void *)p); }
+
+/* May a line end within the 64 bytes at p? No byte is then below or equal to CR, the higher of the two. */
+static bool may_end_line(const char *p)
+{
+    const __m128i cr = _mm_set1_epi8('\r');
+    __m128i least = _mm_min_epu8(_mm_min_epu8(load(p), load(p + 16)), _mm_min_epu8(load(p + 32), load(p + 48)));
+    return _mm_movemask_epi8(_mm_cmpeq_epi8(_mm_min_epu8(least, cr), least)) != 0;
+}
+#endif
+
 /* Index of the first CR or LF at or after `at`, or n. */
-static size_t next_line_end(const char *p, size_t at, size_t n)
+static inline size_t next_line_end(const char *p, size_t at, size_t n)
 {
 #if defined(__SSE2__)
+    while (at + 64 <= n && !may_end_line(p + at))
+        at += 64;
     const __m128i lf = _mm_set1_epi8('\n'), cr = _mm_set1_epi8('\r');
     for (; at + 16 <= n; at += 16) {
-        __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)(p + at));
+        __m128i bytes = load(p + at);
         int hits = _mm_movemask_epi8(_mm_or_si128(_mm_cmpeq_epi8(bytes, lf), _mm_cmpeq_epi8(bytes, cr)));
         if (hits)
             return at + (size_t)__builtin_ctz((unsigned)hits);
@@ -198,6 +212,20 @@ void sse_feed(struct sse *s, struct span piece)
     s->rest = piece;
 }
 
+/* The usual event: one line of data, whole, its ends LFs. Whatever is otherwise is left to find_end and read_fields. */
+static bool show_usual(struct sse *s, struct sse_event *ret)
+{
+    struct span rest = s->rest;
+    if (s->at != AT_START || buf_bytes(&s->partial) || !span_starts(rest, SPAN("data:")))
+        return false;
+    size_t from = 5 + (rest.n > 5 && rest.p[5] == ' '), end = next_line_end(rest.p, from, rest.n), raw = end + 2;
+    if (raw > rest.n || raw > s->partial.max || rest.p[end] != '\n' || rest.p[end + 1] != '\n')
+        return false;
+    *ret = (struct sse_event){.raw = span_of(rest.p, raw), .data = span_of(rest.p + from, end - from), .has_data = true};
+    s->rest = span_from(rest, raw);
+    return true;
+}
+
 enum err sse_next(struct sse *s, struct sse_event *ret)
 {
     drop_shown(s);
@@ -208,6 +236,8 @@ enum err sse_next(struct sse *s, struct sse_event *ret)
         if (e != ERR_OK)
             return e;
     }
+    if (LIKELY(show_usual(s, ret)))
+        return ERR_OK;
     size_t end;
     unsigned char at = s->at;
     enum err e = find_end(s, s->rest.p, s->rest.n, &end) ? show(s, end, ret) : keep_rest(s);
