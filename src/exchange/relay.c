@@ -355,10 +355,11 @@ static void end_events(struct exchange *x)
         return;
     }
     /* Without [DONE] a stream is whole when its choices finished: several providers never send the marker. */
-    if (x->notes.done || x->notes.choices_finished)
+    bool spoke = x->relayed || x->notes.usage.source == USAGE_SOURCE_REPORTED;
+    if (spoke && (x->notes.done || x->notes.choices_finished))
         finish_well(x);
     else
-        lose(x, ERR_PROVIDER_RESET, "the stream ended without a finish reason");
+        lose(x, ERR_PROVIDER_RESET, spoke ? "the stream ended without a finish reason" : "the stream ended before it began");
 }
 
 void relay_end(void *owner, struct call *c)

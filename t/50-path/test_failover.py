@@ -48,6 +48,7 @@ STREAM_FAILURES = {
     "reset after the head": events(then=reset, end=False),
     "close after the head": events(end=False),
     "empty stream": events(),
+    "end marker alone": events(b"data: [DONE]\n\n"),
     "error as the first event": events(sse(ERROR, done=False)),
     "event that is not JSON": events(b"data: {\"id\": \n\n"),
     "JSON instead of a stream": answer(),
