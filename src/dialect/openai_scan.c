@@ -63,7 +63,9 @@ static enum err note_structure(struct answer_scan *s)
 {
     struct span value;
     enum json_type type = json_peek(&s->j);
-    if (type == JSON_STRING || s->wants_text)
+    if (type == JSON_STRING)
+        return note_string(s);
+    if (s->wants_text)
         return note_nested(s);
     enum err e = json_skip(&s->j, &value);
     if (!e && (type == JSON_ARRAY || type == JSON_OBJECT) && value.n > 2)

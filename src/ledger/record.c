@@ -85,6 +85,16 @@ static char *put_number_field(char *at, const char *key_with_comma, uint64_t val
     return put_u64(put_text(at, key_with_comma), value);
 }
 
+/* A name of ours: nothing in it needs an escape. */
+static char *put_word_field(char *at, const char *key_with_comma, const char *word)
+{
+    at = put_text(at, key_with_comma);
+    *at++ = '"';
+    at = put_text(at, word);
+    *at++ = '"';
+    return at;
+}
+
 static char *put_name_field(char *at, const char *key_with_comma, const char *value)
 {
     return value[0] ? put_name(put_text(at, key_with_comma), value) : at;
@@ -113,7 +123,7 @@ static char *put_attempts(char *at, const struct usage_record *r)
         const struct attempt_record *a = &r->attempts[i];
         at = put_name(put_text(at, i ? ",{\"provider\":" : "{\"provider\":"), a->provider);
         at = put_name_field(at, ",\"model\":", a->model);
-        at = put_name_field(at, ",\"outcome\":", attempt_outcome_name((enum attempt_outcome)a->outcome));
+        at = put_word_field(at, ",\"outcome\":", attempt_outcome_name((enum attempt_outcome)a->outcome));
         if (a->status)
             at = put_number_field(at, ",\"status\":", a->status);
         at = put_number_field(at, ",\"wait_us\":", a->wait_us);
@@ -143,19 +153,19 @@ enum err record_write_json(const struct usage_record *r, struct buf *out)
     at = put_text(at, r->id);
     at = put_text(at, "\",\"time\":\"");
     memcpy(at, time.p, time.n);
-    at = put_name_field(at + time.n, "\",\"outcome\":", record_outcome_name((enum record_outcome)r->outcome));
+    at = put_word_field(at + time.n, "\",\"outcome\":", record_outcome_name((enum record_outcome)r->outcome));
     at = put_number_field(at, ",\"status\":", r->status);
     if (r->error)
-        at = put_name_field(at, ",\"error\":", err_code((enum err)r->error));
+        at = put_word_field(at, ",\"error\":", err_code((enum err)r->error));
     if (r->api)
-        at = put_name_field(at, ",\"api\":", api_name((enum api)r->api));
+        at = put_word_field(at, ",\"api\":", api_name((enum api)r->api));
     at = put_text(at, r->stream ? ",\"stream\":true" : ",\"stream\":false");
     at = put_name_field(at, ",\"key\":", r->key);
     at = put_name_field(at, ",\"department\":", r->department);
     at = put_name_field(at, ",\"model\":", r->model_asked);
     at = put_name_field(at, ",\"model_served\":", r->model_served);
     if (r->finish)
-        at = put_name_field(at, ",\"finish\":", finish_reason_name((enum finish_reason)r->finish));
+        at = put_word_field(at, ",\"finish\":", finish_reason_name((enum finish_reason)r->finish));
     at = put_usage(at, &r->usage);
     if (r->provider_cost_nano >= 0)
         at = put_number_field(at, ",\"provider_cost_nano_usd\":", (uint64_t)r->provider_cost_nano);
