@@ -218,7 +218,7 @@ static bool relay_event(struct exchange *x, struct outgoing *out, struct sse_eve
 {
     struct event_scan scan = {0};
     if (!e->has_data) {
-        if (is_comment(e) && x->relayed)
+        if (is_comment(e) && x->relayed && !e->is_tail) /* one without its end would swallow what follows */
             put(x, out, e->raw);
         return true;
     }

@@ -206,3 +206,11 @@ def test_stream_whose_only_event_lacks_its_blank_line_is_relayed_and_judged_as_a
         assert status == 200 and text_of(seen) == "Hello"
         assert seen[-1] == "[DONE]" if finish else "error" in seen[-1]
         assert g.records(1)[0]["outcome"] == ("answered" if finish else "broken")
+
+
+@pytest.mark.parametrize("finish", [None, "stop"])
+def test_half_a_comment_at_the_end_of_a_stream_does_not_swallow_how_it_ended(finish):
+    with Provider(events(sse(chunk("Hello", finish=finish), done=False) + b": keep-ali")) as p, Gateway({"one": p}) as g:
+        status, _, seen = g.stream()
+        assert status == 200 and text_of(seen) == "Hello"
+        assert seen[-1] == "[DONE]" if finish else "error" in seen[-1]
