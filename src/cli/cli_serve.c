@@ -86,24 +86,24 @@ static void announce(const struct gateway *g, const struct config *c)
     fflush(stdout);
 }
 
+static sigset_t steering; /* the signals that main waits for; the watcher below may outlive main's frames */
 static volatile bool hurry;
 
 static void *watch_for_second_signal(void *arg)
 {
-    const sigset_t *set = arg;
     int signal_number;
     do
-        sigwait(set, &signal_number);
+        sigwait(&steering, &signal_number);
     while (signal_number == SIGHUP);
     hurry = true;
     return NULL;
 }
 
-static void steer(struct gateway *g, const sigset_t *set)
+static void steer(struct gateway *g)
 {
     int signal_number;
     for (;;) {
-        if (sigwait(set, &signal_number) != 0)
+        if (sigwait(&steering, &signal_number) != 0)
             continue;
         if (signal_number != SIGHUP)
             return;
@@ -114,14 +114,9 @@ static void steer(struct gateway *g, const sigset_t *set)
 static int serve(struct config *c, bool simulated)
 {
     char why[512];
-    sigset_t set;
     struct gateway *g;
     uint64_t drain_ns = c->drain_ns;
     struct gateway_options o = {.config = c, .records_in_memory = simulated};
-    sigemptyset(&set);
-    sigaddset(&set, SIGTERM);
-    sigaddset(&set, SIGINT);
-    sigaddset(&set, SIGHUP);
     log_set_level(c->log.level);
     if (gateway_start(&o, &g, why) != ERR_OK) {
         fprintf(stderr, "entente serve: %s\n", why);
@@ -129,10 +124,10 @@ static int serve(struct config *c, bool simulated)
     }
     announce(g, c);
     log_line(LOG_INFO, "started", "version", LOG_STR(ENTENTE_VERSION), "workers", LOG_INT(gateway_view(g)->workers_n), NULL);
-    steer(g, &set);
+    steer(g);
     log_line(LOG_INFO, "draining", "at_most_ms", LOG_INT(drain_ns / NS_PER_MS), NULL);
     pthread_t watcher;
-    if (pthread_create(&watcher, NULL, watch_for_second_signal, &set) == 0)
+    if (pthread_create(&watcher, NULL, watch_for_second_signal, NULL) == 0)
         pthread_detach(watcher);
     bool clean = gateway_stop(g, drain_ns, &hurry);
     log_line(clean ? LOG_INFO : LOG_WARN, clean ? "stopped" : "stopped, requests under way were cut off", NULL);
@@ -141,12 +136,11 @@ static int serve(struct config *c, bool simulated)
 
 static void block_signals(void)
 {
-    sigset_t set;
-    sigemptyset(&set);
-    sigaddset(&set, SIGTERM);
-    sigaddset(&set, SIGINT);
-    sigaddset(&set, SIGHUP);
-    pthread_sigmask(SIG_BLOCK, &set, NULL);
+    sigemptyset(&steering);
+    sigaddset(&steering, SIGTERM);
+    sigaddset(&steering, SIGINT);
+    sigaddset(&steering, SIGHUP);
+    pthread_sigmask(SIG_BLOCK, &steering, NULL);
     signal(SIGPIPE, SIG_IGN);
     (void)setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0}); /* a core file would hold every secret */
 }
