@@ -29,6 +29,12 @@ void json_init(struct json *j, struct span text)
     *j = (struct json){.start = start, .at = start, .end = start + text.n};
 }
 
+void json_init_at(struct json *j, struct span text, size_t at)
+{
+    CHECK(at > 0 && at <= text.n);
+    *j = (struct json){.start = text.p, .at = text.p + at, .end = text.p + text.n, .depth = 1, .want = JSON_WANT_VALUE};
+}
+
 size_t json_offset(const struct json *j)
 {
     return (size_t)(j->at - j->start);

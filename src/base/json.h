@@ -34,6 +34,9 @@ struct json_string {
 };
 
 void json_init(struct json *j, struct span text);
+/* Goes on inside the outermost object of text, at the value that follows after at bytes. Those bytes were read before, by a
+ * cursor over the same bytes that stood at that value. */
+void json_init_at(struct json *j, struct span text, size_t at);
 size_t json_offset(const struct json *j); /* bytes read so far; at an error, where it is */
 
 /* Looks at the next value without consuming it. JSON_NOTHING at an error or at the end. */

@@ -76,6 +76,8 @@ struct answer_notes {
        the text there). Whole JSON strings, each: no escape is cut. NULL: not wanted. */
     void (*on_text)(void *owner, struct span escaped_json_text);
     void *owner;
+    char *lead;                 /* the dialect's: how the last event began, in arena; see openai_scan.c */
+    unsigned lead_bytes, lead_capacity;
 };
 void answer_notes_init(struct answer_notes *n, struct arena *arena);
 

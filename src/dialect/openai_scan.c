@@ -2,14 +2,20 @@
  *
  * The hot path of answers: usage, finish and errors, found in one walk over each chunk or whole answer that passes. Nothing is allocated per
  * chunk. Keys of interest are few; all others are skipped, which still checks them.
+ *
+ * The chunks of a stream begin alike: id, object, created, model. How the last one began, up to the value of its choices, is kept; where the
+ * next one has the same bytes they need not be read again, because reading them left no trace but the model's name, which is told once.
  */
 #include "dialect/openai.h"
+
+#define LEAD_BYTES_MAX 256u
 
 struct answer_scan {
     struct json j;
     struct answer_notes *notes;
     enum api api;
     bool wants_text;
+    bool is_event;              /* of a stream */
     bool has_choices, has_data; /* the keys are there */
     bool any_choice;
     bool usage_found;
@@ -210,13 +216,42 @@ static enum err scan_top_usage(struct answer_scan *s, size_t before)
     return e;
 }
 
+/* The next value is that of choices. Keeps what is before it, when reading that again would find nothing. */
+static void keep_lead(struct answer_scan *s)
+{
+    struct answer_notes *notes = s->notes;
+    size_t n = json_offset(&s->j);
+    bool is_silent = !s->has_choices && !s->has_data && !s->usage_found && !s->is_error && !s->error.p && !s->message.p && !s->groq.p;
+    notes->lead_bytes = 0;
+    if (!s->is_event || !is_silent || !notes->model_served.p || n > LEAD_BYTES_MAX)
+        return;
+    if (n > notes->lead_capacity) { /* as small as it can be, because thousands of streams wait; but grows only once */
+        notes->lead_capacity = notes->lead ? LEAD_BYTES_MAX : (unsigned)n;
+        notes->lead = arena_alloc(notes->arena, notes->lead_capacity);
+    }
+    memcpy(notes->lead, s->j.start, n);
+    notes->lead_bytes = (unsigned)n;
+}
+
+/* Past the lead of the last event, if this one begins with it: at the value of choices then. */
+static bool pass_lead(struct answer_scan *s, struct span text)
+{
+    struct span lead = span_of(s->notes->lead, s->notes->lead_bytes);
+    if (!lead.n || !span_starts(text, lead))
+        return false;
+    json_init_at(&s->j, text, lead.n);
+    return true;
+}
+
 /* before: the offset behind the member in front of this one. By length first: most keys of a chunk are of no interest. */
 static inline enum err scan_top_key(struct answer_scan *s, struct json_string key, size_t before)
 {
     switch (UNLIKELY(key.has_escapes) ? 0 : key.raw.n) {
     case 7:
-        if (KEY_IS(key, "choices"))
+        if (KEY_IS(key, "choices")) {
+            keep_lead(s);
             return scan_choice_list(s);
+        }
         return KEY_IS(key, "message") ? json_skip(&s->j, &s->message) : json_skip(&s->j, NULL);
     case 5:
         if (KEY_IS(key, "model"))
@@ -259,8 +294,13 @@ static enum err scan_whole(struct answer_scan *s, enum api api, struct span text
     s->notes = notes;
     s->api = api;
     s->wants_text = notes->on_text && notes->usage.source != USAGE_SOURCE_REPORTED;
-    json_init(&s->j, text);
-    enum err e = json_enter_object(&s->j);
+    enum err e;
+    if (pass_lead(s, text)) {
+        e = scan_choice_list(s);
+    } else {
+        json_init(&s->j, text);
+        e = json_enter_object(&s->j);
+    }
     size_t before = json_offset(&s->j);
     while (!e && json_next_key(&s->j, &key)) {
         e = scan_top_key(s, key, before);
@@ -307,7 +347,7 @@ static enum event_verdict verdict_of(const struct answer_scan *s)
 
 void openai_scan_event(enum api api, struct span data, struct answer_notes *notes, struct event_scan *ret)
 {
-    struct answer_scan s = {.any_choice = false};
+    struct answer_scan s = {.is_event = true};
     *ret = (struct event_scan){.verdict = EVENT_BROKEN};
     if (UNLIKELY(data.n == 0 || data.p[0] != '{')) {
         if (openai_is_done(data)) {

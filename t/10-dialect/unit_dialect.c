@@ -219,6 +219,57 @@ TEST(an_odd_chunk_is_passed_hidden_or_refused_as_its_readers_need)
     end();
 }
 
+static void collect(void *owner, struct span text) { strncat(owner, text.p, text.n); }
+
+/* Chunks that begin alike are not read twice. Whatever came before, a chunk must be judged as if nothing had. */
+TEST(no_chunk_is_judged_by_the_one_before)
+{
+    static const char *const chunks[] = {
+        "{\"id\":\"a\",\"model\":\"m\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"x\"},\"finish_reason\":\"stop\"}]}",
+        "{\"id\":\"a\",\"model\":\"m\",\"choices\": [ ] , \"usage\":{\"prompt_tokens\":1,\"completion_tokens\":2}}",
+        "{\"id\":\"a\",\"model\":\"m\",\"choices\":[{\"delta\":{}}],\"usage\":{\"prompt_tokens\":1}}",
+        "{\"id\":\"a\",\"model\":\"m\",\"choices\":[],\"choices\":[{\"delta\":{}}],\"usage\":{\"prompt_tokens\":3}}",
+        "{\"id\":\"a\",\"model\":\"m\",\"choices\":null,\"choices\":[{\"delta\":{\"content\":\"x\"}}]}",
+        "{\"id\":\"a\",\"model\":\"m\",\"choices\":[],\"error\":{\"message\":\"boom\"}}",
+        "{\"id\":\"a\",\"model\":\"m\",\"choices\":}",
+        "{\"id\":\"a\",\"model\":\"m\",\"choices\":[{]}",
+        "{\"id\":\"a\",\"model\":\"m\",\"choices\":[]}}",
+        "{\"id\":\"a\",\"model\":\"m\",\"choices\":[],\"bad\":\"\xc3\"}",
+        "{\"id\":\"a\",\"model\":\"m\",\"error\":{\"message\":\"boom\"},\"choices\":[]}",
+        "{\"id\":\"a\",\"model\":\"m\",\"object\":\"error\",\"message\":\"boom\",\"choices\":[]}",
+        "{\"usage\":{\"prompt_tokens\":1},\"model\":\"m\",\"choices\":[{\"delta\":{}}]}",
+        "{\"model\":\"m\",\"x_groq\":{\"usage\":{\"prompt_tokens\":4}},\"choices\":[{\"delta\":{}}]}",
+        "{\"model\":\"m\",\"choices\":[{\"delta\":{\"content\":\"y\"}}]}",
+        "{\"model\":\"m\",\"choi\\u0063es\":[{\"delta\":{\"content\":\"y\"}}]}",
+        "{\"id\":\"a longer one\",\"model\":\"m\",\"choices\":[{\"delta\":{\"content\":\"y\"}}]}",
+    };
+    begin();
+    for (unsigned first = 0; first < COUNT_OF(chunks); first++)
+        for (unsigned second = 0; second < COUNT_OF(chunks); second++)
+            for (size_t n = strlen(chunks[second]); n > 0; n--) {
+                struct answer_notes alone, after;
+                struct event_scan is, should_be;
+                char text[2][64] = {"", ""};
+                scan(chunks[first], &after);
+                scan(chunks[first], &alone);
+                alone.lead_bytes = 0;
+                alone.on_text = after.on_text = collect;
+                alone.owner = text[0];
+                after.owner = text[1];
+                openai->scan_event(API_OPENAI_CHAT, span_of(chunks[second], n), &alone, &should_be);
+                openai->scan_event(API_OPENAI_CHAT, span_of(chunks[second], n), &after, &is);
+                bool same = is.verdict == should_be.verdict && is.cut_at == should_be.cut_at && is.cut_end == should_be.cut_end &&
+                            span_eq(is.error_message, should_be.error_message) && strcmp(text[0], text[1]) == 0 &&
+                            alone.usage.source == after.usage.source &&
+                            memcmp(alone.usage.count, after.usage.count, sizeof alone.usage.count) == 0 && alone.finish == after.finish &&
+                            alone.choices_finished == after.choices_finished && alone.content_seen == after.content_seen &&
+                            alone.error_seen == after.error_seen && span_eq(alone.model_served, after.model_served);
+                if (!same)
+                    UNIT_FAIL("%.*s after %s: verdict %d, alone %d", (int)n, chunks[second], chunks[first], is.verdict, should_be.verdict);
+            }
+    end();
+}
+
 TEST(only_an_answer_counts_as_content)
 {
     static const struct {
@@ -241,8 +292,6 @@ TEST(only_an_answer_counts_as_content)
     }
     end();
 }
-
-static void collect(void *owner, struct span text) { strncat(owner, text.p, text.n); }
 
 TEST(the_text_for_an_estimate_is_all_the_model_wrote_and_nothing_else)
 {
