@@ -25,7 +25,6 @@ static unsigned request_headers(struct exchange *x, const struct endpoint *endpo
 {
     const struct provider *p = x->deployment->provider;
     unsigned n = 0;
-    out[n++] = (struct header){SPAN("content-type"), SPAN("application/json")};
     out[n++] = (struct header){SPAN("user-agent"), SPAN("entente/" ENTENTE_VERSION)};
     n += p->dialect->endpoint_headers(&x->attempt_arena, endpoint, out + n, HEADERS_MAX - n - (unsigned)COUNT_OF(forwarded_headers));
     for (unsigned i = 0; i < COUNT_OF(forwarded_headers) && n < HEADERS_MAX; i++) {

@@ -103,7 +103,7 @@ void exchange_start(struct exchanger *e, struct stream *s, const struct route *r
     base->user = x;
     x->binding->references++;
     arena_init(&x->arena, 512);
-    arena_init(&x->attempt_arena, 1024);
+    arena_init(&x->attempt_arena, 512);
     timer_init(&x->timer, base->loop, timer_fired, x);
     buf_init(&x->body, SIZE_MAX);
     buf_init(&x->answer, e->options.limits.answer_max);

@@ -30,6 +30,8 @@ def test_gateway_secrets_go_to_providers_and_client_keys_do_not():
         g.ask(headers={"x-stainless-lang": "js", "Cookie": "a=b", "OpenAI-Organization": "org", "traceparent": "00-1-2-01"})
         headers = p.requests[0].headers
         assert headers["authorization"] == "Bearer provider-secret-canary"
+        names = [line.split(b":")[0].lower() for line in p.requests[0].raw_head.split(b"\r\n")[1:]]
+        assert len(set(names)) == len(names), names
         assert headers["traceparent"] == "00-1-2-01"
         assert g.key not in p.requests[0].raw_head.decode()
         assert not {"x-stainless-lang", "cookie", "openai-organization"} & set(headers)
