@@ -47,13 +47,13 @@ static struct span request_target(struct exchange *x, const struct endpoint *end
     return copy;
 }
 
-static uint64_t time_left(const struct exchange *x, uint64_t limit_ns)
+/* Of the whole exchange, for the attempt that begins; 0: no end is set. */
+static uint64_t time_left(const struct exchange *x)
 {
     uint64_t now = loop_now_ns(x->owner->options.loop);
     if (x->deadline_ns == UINT64_MAX)
-        return limit_ns;
-    uint64_t left = x->deadline_ns > now ? x->deadline_ns - now : 1;
-    return limit_ns && limit_ns < left ? limit_ns : left;
+        return 0;
+    return x->deadline_ns > now ? x->deadline_ns - now : 1;
 }
 
 /* A copy that lasts as long as the call. */
@@ -66,7 +66,7 @@ static bool start_call(struct exchange *x)
 {
     const struct deployment *d = x->deployment;
     const struct provider *p = d->provider;
-    struct span model = d->model.n ? d->model : x->facts->model;
+    struct span model = deployment_model(d, x->facts->model);
     struct endpoint endpoint = {x->api, p->base_path, model, p->credential, p->api_version, x->facts->stream};
     struct header headers[HEADERS_MAX];
     struct iovec slices[SLICES_MAX];
@@ -83,7 +83,7 @@ static bool start_call(struct exchange *x)
         .body_n = slices_n,
         .first_byte_timeout_ns = p->first_byte_timeout_ns,
         .idle_timeout_ns = p->idle_timeout_ns,
-        .total_timeout_ns = time_left(x, 0),
+        .total_timeout_ns = time_left(x),
         .handler = &call_handler,
         .owner = x,
     };

@@ -55,7 +55,6 @@ void exchanger_use(struct exchanger *e, struct catalog *c); /* from now on; exch
 void exchanger_set_limits(struct exchanger *e, const struct exchange_limits *limits); /* from now on */
 const struct catalog *exchanger_catalog(const struct exchanger *e);
 const struct exchange_stats *exchanger_stats(const struct exchanger *e);
-unsigned exchanger_under_way(const struct exchanger *e);
 
 /* Called by the owner of the server's handler for requests that dialect_route found to be ROUTE_API. */
 enum err exchange_admit(struct exchanger *e, struct stream *s, const struct route *route); /* at the head: overload, key of large bodies */

@@ -100,4 +100,3 @@ void exchanger_use(struct exchanger *e, struct catalog *c)
 void exchanger_set_limits(struct exchanger *e, const struct exchange_limits *limits) { e->options.limits = *limits; }
 const struct catalog *exchanger_catalog(const struct exchanger *e) { return e->binding->catalog; }
 const struct exchange_stats *exchanger_stats(const struct exchanger *e) { return &e->stats; }
-unsigned exchanger_under_way(const struct exchanger *e) { return (unsigned)stat_read(&e->stats.under_way); }

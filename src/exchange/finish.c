@@ -18,7 +18,7 @@ static unsigned common_headers(struct exchange *x, struct header *out)
     out[n++] = (struct header){SPAN("x-request-id"), span_str(x->id)};
     if (x->attempts_n) {
         out[n++] = (struct header){SPAN("x-entente-provider"), span_str(x->deployment->provider->name)};
-        struct span model = x->deployment->model.n ? x->deployment->model : x->facts->model;
+        struct span model = deployment_model(x->deployment, x->facts->model);
         if (h1_is_field_value(model)) /* a name that was passed on is the client's own text */
             out[n++] = (struct header){SPAN("x-entente-model"), model};
         out[n++] = (struct header){SPAN("x-entente-attempts"), arena_u64(&x->arena, x->attempts_n)};

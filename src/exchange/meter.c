@@ -139,7 +139,7 @@ static void record_attempts(const struct exchange *x, struct usage_record *r)
         a->outcome = note->outcome;
         a->wait_us = note->wait_us;
         record_set_name(a->provider, span_str(note->deployment->provider->name));
-        record_set_name(a->model, note->deployment->model.n ? note->deployment->model : x->facts->model);
+        record_set_name(a->model, deployment_model(note->deployment, x->facts->model));
     }
 }
 
