@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The usage record: the one account of one exchange, whatever happened to it. Every exchange ends in exactly one. The ledger will take the
- * same struct; today it goes to a log of JSON lines. Plain data without pointers, so that it can cross threads by copy.
+ * The usage record: the one account of one exchange, whatever happened to it. Every exchange ends in exactly one (attempt 0); an earlier attempt
+ * that was used and lost has one of its own (attempt 1 …). The ledger books it as one entry. Its only pointers are the two price lines, which
+ * their list keeps alive.
  */
 #ifndef ENTENTE_LEDGER_RECORD_H
 #define ENTENTE_LEDGER_RECORD_H
@@ -9,6 +10,7 @@
 #include "base/buf.h"
 #include "base/limits.h"
 #include "neutral/usage.h"
+#include "policy/price.h"
 
 #define RECORD_NAME_BYTES 48  /* names are cut at this many bytes, marked by a final '~' */
 #define RECORD_ID_BYTES 24
@@ -43,6 +45,8 @@ struct attempt_record {
 
 struct usage_record {
     char id[RECORD_ID_BYTES];         /* x-entente-request-id */
+    uint64_t issuer, counter;         /* the same as numbers: 50 random bits of the worker's run, 40 bits that count up */
+    uint8_t attempt;                  /* 0: the exchange's own record, the last; k: attempt k was used and lost, usage is that attempt's */
     int64_t wall_us;                  /* Unix time of the request's first byte */
     uint32_t receive_us;              /* first to last byte of the request */
     uint32_t first_byte_us;           /* first byte of the request to first byte of the answer to the client; 0 when none */
@@ -52,14 +56,18 @@ struct usage_record {
     bool stream;
     uint16_t status;                  /* what the client got; 499 when it left before a status */
     uint16_t error;                   /* enum err, 0 when none */
-    char key[RECORD_NAME_BYTES], department[RECORD_NAME_BYTES];
+    char key[RECORD_NAME_BYTES], department[RECORD_NAME_BYTES], party[RECORD_NAME_BYTES];
     char model_asked[RECORD_NAME_BYTES];
     char model_served[RECORD_NAME_BYTES]; /* as the provider named it */
+    char tier[RECORD_NAME_BYTES];     /* service tier served, as the provider named it; or empty */
     uint8_t finish;                   /* enum finish_reason */
     uint8_t attempts_n;
     struct attempt_record attempts[LIMIT_ATTEMPTS];
     struct usage usage;
-    int64_t provider_cost_nano;       /* -1 when the provider states none */
+    struct charge buy;                /* what the provider's seller is owed; no line and no unpriced class: nothing was used */
+    struct charge sell;               /* what the buyer owes us: at cost unless a book of ours says otherwise; only with a department or party */
+    money held;                       /* the hold that this ends, in the buy currency */
+    int64_t provider_cost_nano;       /* the provider's own stated cost, 10^-9 USD; -1 when it states none */
     uint64_t bytes_in, bytes_out;     /* bodies, client side */
 };
 

@@ -13,6 +13,8 @@
 #include "dialect/dialect.h"
 #include "http/client.h"
 #include "neutral/tokenizer.h"
+#include "policy/budget.h"
+#include "policy/price.h"
 
 struct provider {
     unsigned index;                /* in catalog->providers */
@@ -50,7 +52,9 @@ struct model {
     enum selection select;
     const struct deployment **deployments;
     unsigned deployments_n;
+    int64_t output_max;            /* output tokens that a hold counts with when the request names no maximum; default MODEL_OUTPUT_MAX */
 };
+#define MODEL_OUTPUT_MAX 16384
 
 struct key {
     const char *name;              /* "legal-app" */
@@ -87,6 +91,8 @@ struct catalog {
     unsigned models_n;
     struct key *keys;
     unsigned keys_n;
+    struct price_list *prices;     /* NULL: nothing has a price */
+    struct budget_set budgets;
     struct retry_policy retry;
     struct ejection_policy ejection;
     uint8_t admin_digest[SHA256_BYTES];
