@@ -23,7 +23,7 @@
 
 struct price_book {
     const char *name;                  /* "azure": [a-z0-9._-]+ */
-    const char *seller, *buyer;        /* parties */
+    const char *seller, *buyer;        /* parties; buyer "*" of what we sell: everybody without a book of his own */
     char currency[CURRENCY_BYTES];
     const char *source;                /* "invoice", "contract", "list", "litellm 2025-09-05" */
     int64_t valid_from_us, valid_until_us; /* happened time, [from, until); until may be PRICE_TIME_MAX */
@@ -35,6 +35,12 @@ struct price_book {
     unsigned terms_n;
 };
 
+/* When the request began, in UTC. From first minute to before the last; until <= from: over midnight, and belongs to the day it begins on. */
+struct price_clock {
+    uint16_t from_minute, until_minute; /* of the day, 0 to 1440 */
+    uint8_t days;                       /* bit 0 Monday; 0: always, whatever the minutes */
+};
+
 struct price_line {
     const struct price_book *book;
     struct price_list *list;
@@ -42,11 +48,13 @@ struct price_line {
     struct span provider;              /* glob over provider names; "*": any */
     int64_t price[USAGE_CLASSES];      /* 10^-9 per 1M units, multipliers resolved; PRICE_NONE */
     int64_t above_input;               /* applies to requests with more input tokens (all input classes) than this; 0: from the first. Whole request */
-    const char *tier;                  /* service tier served: "flex", "priority", "batch"; "": default or unsaid */
-    struct { uint16_t from_minute, until_minute; uint8_t days; } clock; /* UTC minutes of the day when the request began; days: bit 0 Monday; days 0: always */
+    const char *tier;                  /* service tier served: "flex", "priority", "batch"; "": every tier without a line of its own */
+    struct price_clock clock;
     const char *text;                  /* canonical text, price_line_write: what is hashed, stored and re-read by verify */
     uint8_t digest[PRICE_DIGEST_BYTES]; /* SHA-256 of text */
-    unsigned line_no;                  /* in its file */
+    unsigned line_no;                  /* in its file; 0: in none */
+    unsigned rank;                     /* by price_list_seal: of the lines that apply, the lowest is it */
+    struct price_line *next;           /* by price_list_seal: the next by rank of the same names */
 };
 
 /* What a book says beside its lines. Each is a line of its own on a statement. */
@@ -55,8 +63,8 @@ enum price_term_kind {
     TERM_MINIMUM,    /* at least amount per period: the difference is charged */
     TERM_FREE,       /* the first `quantity` units of a class per period are free */
     TERM_BAND,       /* volume: charges of a class or of all above `quantity` (or amount) in a period cost rate of the price; marginal or whole */
-    TERM_CAPACITY,   /* quantity units, amount per unit and hour; usage of the models at the provider is then free up to allowance units per hour, above that by the token */
-    TERM_COMMIT,     /* milestones; shortfall at each */
+    TERM_CAPACITY,   /* quantity units, amount per unit and hour; usage of the models at the provider is then free up to `allowance` tokens per unit and hour, above that by the token */
+    TERM_COMMIT,     /* milestones; shortfall at each, counts as paid; usage counts, and the terms in `counts` */
     TERM_CREDIT,     /* a lot: amount, until; earliest expiry first */
     TERM_SHARE,      /* from party `from` to party `to`, rate of charges of models; cap in total */
     TERM_TAX,        /* rate of everything before it */
@@ -72,12 +80,15 @@ struct price_term {
     money amount;
     struct rate rate;
     int64_t quantity;
+    int64_t allowance;                 /* TERM_CAPACITY; 0: without bound */
+    unsigned counts;                   /* TERM_COMMIT: bit per kind of term whose charges count like usage */
     bool whole;                        /* TERM_BAND: once reached, the whole period's quantity */
     int64_t until_us;                  /* TERM_CREDIT */
     const char *from, *to;             /* TERM_SHARE */
     money cap;                         /* TERM_SHARE: in total; MONEY_MAX */
     struct milestone *milestones;      /* TERM_COMMIT */
     unsigned milestones_n;
+    unsigned line_no;
 };
 
 struct price_list {
@@ -86,7 +97,7 @@ struct price_list {
     const char *self;                  /* our own party: buyer of what we buy, seller of what we sell */
     struct price_book **books;
     unsigned books_n;
-    void *index;
+    struct price_index *index;
 };
 
 struct price_list *price_list_new(void);         /* one reference */
@@ -105,8 +116,8 @@ struct price_facts {
     int64_t input_tokens;              /* of all input classes together; for the context step */
 };
 /* The line that applies to what we buy from whoever stands behind the provider, or to what we sell to a buyer; NULL: no price. Of several books the
- * one known last, then the one valid from the latest; in a book an exact name before a glob, the highest context step that is passed, the
- * asked tier before the default tier, a clock window before none. l NULL: no price. */
+ * one known last, then the one valid from the latest; in a book an exact name before a glob (and the glob with more letters before the other),
+ * the served tier before the default, a clock window before none, then the highest context step that is passed. l NULL: no price. */
 const struct price_line *price_find_buy(const struct price_list *l, const struct price_facts *f);
 const struct price_line *price_find_sell(const struct price_list *l, struct span buyer, const struct price_facts *f);
 
@@ -115,7 +126,7 @@ struct charge {
     money amount;                      /* of the classes that have a price */
     uint32_t unpriced;                 /* bit per class that was counted, not zero, and has no price; USAGE_REQUEST never counts as unpriced */
 };
-/* line NULL: amount 0, every counted class unpriced. */
+/* line NULL: amount 0, every counted class unpriced. Saturates at MONEY_MAX, which no honest count comes near. */
 void price_charge(const struct price_line *line, const struct usage *u, struct charge *ret);
 /* The dearest a request can get: all input at the dearest input class that has a price, all output at the dearest output class, one request. Saturates
  * at MONEY_MAX. line NULL: 0. Context steps are the caller's: find the line with input_tokens = input_max. */
