@@ -21,6 +21,11 @@
 #define PRICE_TIME_MAX INT64_MAX
 #define PRICE_DIGEST_BYTES 32
 
+struct price_place { /* in a file, for messages */
+    const char *file;
+    unsigned line, column;
+};
+
 struct price_book {
     const char *name;                  /* "azure": [a-z0-9._-]+ */
     const char *seller, *buyer;        /* parties; buyer "*" of what we sell: everybody without a book of his own */
@@ -28,7 +33,8 @@ struct price_book {
     const char *source;                /* "invoice", "contract", "list", "litellm 2025-09-05" */
     int64_t valid_from_us, valid_until_us; /* happened time, [from, until); until may be PRICE_TIME_MAX */
     int64_t known_from_us;             /* when we learned of it */
-    const char *place;                 /* "azure.yaml:12", for messages */
+    const char *place;                 /* "azure.yaml:12" */
+    struct price_place at;
     struct price_line **lines;
     unsigned lines_n;
     struct price_term *terms;
@@ -52,7 +58,7 @@ struct price_line {
     struct price_clock clock;
     const char *text;                  /* canonical text, price_line_write: what is hashed, stored and re-read by verify */
     uint8_t digest[PRICE_DIGEST_BYTES]; /* SHA-256 of text */
-    unsigned line_no;                  /* in its file; 0: in none */
+    struct price_place at;
     unsigned rank;                     /* by price_list_seal: of the lines that apply, the lowest is it */
     struct price_line *next;           /* by price_list_seal: the next by rank of the same names */
 };
@@ -88,7 +94,7 @@ struct price_term {
     money cap;                         /* TERM_SHARE: in total; MONEY_MAX */
     struct milestone *milestones;      /* TERM_COMMIT */
     unsigned milestones_n;
-    unsigned line_no;
+    struct price_place at;
 };
 
 struct price_list {
@@ -101,9 +107,9 @@ struct price_list {
 };
 
 struct price_list *price_list_new(void);         /* one reference */
-/* Builds the index, canonical texts and digests. Complaints about books that contradict each other go through `complain` (where: "file:line"): two
+/* Builds the index, canonical texts and digests. Complaints about books that contradict each other go through `complain`: two
  * lines for the same thing with the same knowledge date, a gap between validities, a context step without its base line. False when any was. */
-typedef void price_complain_fn(void *owner, const char *where, const char *message);
+typedef void price_complain_fn(void *owner, const struct price_place *at, const char *message);
 bool price_list_seal(struct price_list *l, price_complain_fn *complain, void *owner);
 struct price_list *price_list_ref(struct price_list *l);
 void price_list_unref(struct price_list *l);     /* accepts NULL */
