@@ -186,21 +186,21 @@ struct span money_format(char out[MONEY_TEXT_BYTES], money m, unsigned decimals_
 
 /* ---- rates ---- */
 
-static magnitude common_divisor(magnitude a, magnitude b)
+money money_common_divisor(money a, money b)
 {
     while (b) {
-        magnitude rest = a % b;
+        money rest = a % b;
         a = b;
         b = rest;
     }
-    return a;
+    return a < 0 ? -a : a;
 }
 
 static enum err rate_of(money num, money den, struct rate *ret)
 {
     if (den <= 0)
         return ERR_RANGE;
-    money common = (money)common_divisor(magnitude_of(num), (magnitude)den);
+    money common = money_common_divisor(num, den);
     num /= common;
     den /= common;
     if (num > INT64_MAX || num < -INT64_MAX || den > INT64_MAX)

@@ -28,10 +28,10 @@ enum err money_parse_scaled(struct span text, int scale, money *ret) MUST_CHECK;
 enum err money_parse(struct span text, money *ret) MUST_CHECK;      /* scale 15: an amount in major units */
 enum err money_parse_price(struct span text, int64_t *ret) MUST_CHECK; /* per 1M units, scale 9; negative prices are ERR_RANGE */
 
-/* Decimal text with at least `decimals_min` decimals and no more than needed; "0.264", "-5.00". */
+/* Decimal text with at least `decimals_min` (up to 15) decimals and no more than needed; "0.264", "-5.00". All text ends in a NUL, too. */
 struct span money_format(char out[MONEY_TEXT_BYTES], money m, unsigned decimals_min);
 struct span money_format_integer(char out[MONEY_TEXT_BYTES], money m); /* the count itself, for storage: "264000000000000" */
-enum err money_parse_integer(struct span text, money *ret) MUST_CHECK;
+enum err money_parse_integer(struct span text, money *ret) MUST_CHECK; /* back again; the one count below -MONEY_MAX is ERR_RANGE */
 
 static inline money money_of(int64_t quantity, int64_t price) { return (money)quantity * price; } /* cannot overflow */
 static inline bool money_add(money a, money b, money *ret) { return !__builtin_add_overflow(a, b, ret); } /* false: overflow, ret undefined */
@@ -44,6 +44,8 @@ enum err rate_parse(struct span text, struct rate *ret) MUST_CHECK;
 struct span rate_format(char out[MONEY_TEXT_BYTES], struct rate r); /* "49%" where that is exact, else "1/3" */
 /* m x r when it comes out whole; ERR_RANGE when not, or when it overflows. */
 enum err money_times_exact(money m, struct rate r, money *ret) MUST_CHECK;
+
+money money_common_divisor(money a, money b); /* the greatest, >= 0; of 0 and 0: 0. Not for the least money of all */
 
 #define CURRENCY_BYTES 4 /* three letters and NUL */
 int currency_decimals(struct span code);  /* ISO 4217 minor unit: 2 for USD and EUR, 0 for JPY, 3 for KWD; -1: unknown code */
