@@ -14,6 +14,13 @@
 #include "base/buf.h"
 #include "ledger/record.h"
 
+#define ENTRY_ISSUER_MAX ((1ull << 50) - 1)
+#define ENTRY_COUNTER_MAX ((1ull << 40) - 1)
+#define ENTRY_TIME_MAX ((int64_t)1 << 60) /* microseconds since 1970; none is before */
+#define ENTRY_NAME_BYTES_MAX 2048u        /* an account's name is the longest */
+#define ENTRY_PRICE_BYTES_MAX (8u * KIB)
+
+/* Numbers of kinds, causes, outcomes, APIs, errors, usage classes are in files for good: new ones are added at the end of their lists. */
 enum entry_kind {
     ENTRY_NAME = 1,   /* the next name: text. Numbered 1, 2, 3 … in order of the log */
     ENTRY_PRICE = 2,  /* the next price line: its canonical text. Numbered likewise */
@@ -103,11 +110,12 @@ struct entry {
 };
 
 #define ENTRY_BODY_BYTES_MAX (16u * KIB)
-enum err entry_encode(const struct entry *e, struct buf *out) MUST_CHECK;         /* appends */
-enum err entry_decode(struct span body, struct entry *ret) MUST_CHECK;            /* ERR_SYNTAX; fuzzed */
+/* Appends. ERR_RANGE when a value is outside what the form allows (nothing was appended), ERR_TOO_LARGE when out is full. */
+enum err entry_encode(const struct entry *e, struct buf *out) MUST_CHECK;
+enum err entry_decode(struct span body, struct entry *ret) MUST_CHECK;            /* ERR_SYNTAX, then *ret is undefined; fuzzed */
 int64_t entry_booked_us(const struct entry *e);                                   /* 0 for names and prices */
 
-/* Accounts that usage is booked to; percent-encodes ':' and control characters inside a segment. Each leg of an entry moves `amount` from
+/* Accounts that usage is booked to (account.c); percent-encodes '%', ':' and control characters inside a segment; an empty segment is "%". Each leg of an entry moves `amount` from
  * credit to debit:
  *   buy   expenses:usage:PROVIDER:MODEL    <-  liabilities:payable:SELLER:PROVIDER
  *   sell  assets:receivable:BUYER          <-  income:usage:BUYER            (BUYER: department, else party) */

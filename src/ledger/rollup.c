@@ -27,6 +27,7 @@ void rollup_of(const struct entry_usage *u, uint64_t seq, struct rollup *ret)
     r->source = (uint8_t)u->usage.source, r->outcome = u->outcome;
     r->buy_unpriced = u->buy.unpriced, r->sell_unpriced = u->sell.unpriced;
     r->requests = u->attempt == 0;
+    r->entries = 1;
     for (unsigned c = 0; c < USAGE_CLASSES; c++)
         r->count[c] = u->usage.count[c] > 0 ? u->usage.count[c] : 0;
     r->buy = u->buy.amount, r->sell = u->sell.amount;
@@ -58,6 +59,7 @@ bool rollup_add(struct rollup *to, const struct rollup *more)
     bool over = !money_add(sum.buy, more->buy, &sum.buy) || !money_add(sum.sell, more->sell, &sum.sell) ||
                 !money_add(sum.provider_cost, more->provider_cost, &sum.provider_cost);
     over |= __builtin_add_overflow(sum.requests, more->requests, &sum.requests);
+    over |= __builtin_add_overflow(sum.entries, more->entries, &sum.entries);
     over |= __builtin_add_overflow(sum.provider_cost_n, more->provider_cost_n, &sum.provider_cost_n);
     for (unsigned c = 0; c < USAGE_CLASSES; c++)
         over |= __builtin_add_overflow(sum.count[c], more->count[c], &sum.count[c]);
@@ -74,7 +76,7 @@ bool rollup_take(struct rollup *from, const struct rollup *less)
     struct rollup minus = *less;
     minus.first_seq = from->first_seq, minus.last_seq = from->last_seq;
     minus.buy = -less->buy, minus.sell = -less->sell, minus.provider_cost = -less->provider_cost;
-    minus.requests = -less->requests, minus.provider_cost_n = -less->provider_cost_n;
+    minus.requests = -less->requests, minus.entries = -less->entries, minus.provider_cost_n = -less->provider_cost_n;
     for (unsigned c = 0; c < USAGE_CLASSES; c++)
         minus.count[c] = -less->count[c];
     return rollup_add(from, &minus);

@@ -46,12 +46,13 @@ const char *store_why(const struct store *s);             /* the last failure, f
 enum err store_begin(struct store *s) MUST_CHECK;          /* IMMEDIATE */
 enum err store_commit(struct store *s) MUST_CHECK;         /* durable when OK. On failure it was rolled back, or may have been: reopen and look */
 void store_rollback(struct store *s);
-bool store_changed_by_others(struct store *s);             /* since the last time it was asked: PRAGMA data_version */
+/* Since the last time it was asked; true the first time, and when it cannot be known. To be asked inside a transaction. PRAGMA data_version. */
+bool store_changed_by_others(struct store *s);
 enum err store_snapshot(struct store *s) MUST_CHECK;       /* one consistent state for all reads until store_close or store_rollback */
 
 /* ---- the log ---- */
 enum err store_log_size(struct store *s, uint64_t *ret) MUST_CHECK;
-enum err store_append(struct store *s, uint64_t seq, struct span body) MUST_CHECK;
+enum err store_append(struct store *s, uint64_t seq, struct span body) MUST_CHECK; /* ERR_EXISTS when there is an entry of that seq */
 /* Calls fn for entries [from, until) in order; body is borrowed for the call. fn's error ends it. Compacted ranges are passed over. */
 typedef enum err store_entry_fn(void *owner, uint64_t seq, struct span body);
 enum err store_each_entry(struct store *s, uint64_t from, uint64_t until, store_entry_fn *fn, void *owner) MUST_CHECK;
@@ -71,6 +72,7 @@ enum err store_each_name(struct store *s, store_text_fn *fn, void *owner) MUST_C
 enum err store_each_price(struct store *s, store_text_fn *fn, void *owner) MUST_CHECK;
 
 /* ---- what follows from the log, as of the flush ---- */
+/* posted: debits less credits. */
 enum err store_put_account(struct store *s, uint32_t account, uint32_t currency, money posted) MUST_CHECK;
 typedef enum err store_account_fn(void *owner, uint32_t account, uint32_t currency, money posted);
 enum err store_each_account(struct store *s, store_account_fn *fn, void *owner) MUST_CHECK;
@@ -85,14 +87,15 @@ struct rollup {
     uint8_t outcome;
     uint32_t buy_unpriced, sell_unpriced;
     /* sums */
-    int64_t requests;
+    int64_t requests;         /* entries with attempt 0 */
+    int64_t entries;          /* these, and those of attempts that were used and lost */
     int64_t count[USAGE_CLASSES];
     money buy, sell;
     money provider_cost;      /* stated by providers, USD */
     int64_t provider_cost_n;  /* by how many requests */
     uint64_t first_seq, last_seq;
 };
-enum err store_put_rollup(struct store *s, struct rollup *r) MUST_CHECK; /* inserts (and sets id) or replaces */
+enum err store_put_rollup(struct store *s, struct rollup *r) MUST_CHECK; /* inserts (and sets id), or replaces sums and seqs of the row with that id */
 typedef enum err store_rollup_fn(void *owner, const struct rollup *r);
 enum err store_each_rollup(struct store *s, int64_t from_us, int64_t until_us, store_rollup_fn *fn, void *owner) MUST_CHECK;
 
