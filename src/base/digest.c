@@ -61,6 +61,65 @@ void digest_sha256_prefixed(uint8_t prefix, struct span a, struct span b, uint8_
 }
 #pragma GCC diagnostic pop
 
+/* A sum is an OpenSSL context under a name of ours. */
+static EVP_MD_CTX *context_of(const struct digest_sum *s) { return (EVP_MD_CTX *)(uintptr_t)s; }
+
+struct digest_sum *digest_sum_new(void)
+{
+    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+    CHECK(pthread_once(&once, fetch_once) == 0);
+    CHECK(ctx != NULL && EVP_DigestInit_ex2(ctx, sha256, NULL) == 1);
+    return (struct digest_sum *)ctx;
+}
+
+void digest_sum_add(struct digest_sum *s, struct span bytes) { CHECK(EVP_DigestUpdate(context_of(s), bytes.p, bytes.n) == 1); }
+
+void digest_sum_read(const struct digest_sum *s, uint8_t out[SHA256_BYTES])
+{
+    EVP_MD_CTX *copy = thread_context();
+    CHECK(EVP_MD_CTX_copy_ex(copy, context_of(s)) == 1);
+    CHECK(EVP_DigestFinal_ex(copy, out, NULL) == 1);
+}
+
+void digest_sum_free(struct digest_sum *s) { EVP_MD_CTX_free(context_of(s)); }
+
+static EVP_PKEY *ed25519_private(const uint8_t seed[ED25519_KEY_BYTES])
+{
+    EVP_PKEY *key = EVP_PKEY_new_raw_private_key(EVP_PKEY_ED25519, NULL, seed, ED25519_KEY_BYTES);
+    CHECK(key != NULL);
+    return key;
+}
+
+void digest_ed25519_public(const uint8_t seed[ED25519_KEY_BYTES], uint8_t out[ED25519_KEY_BYTES])
+{
+    EVP_PKEY *key = ed25519_private(seed);
+    size_t n = ED25519_KEY_BYTES;
+    CHECK(EVP_PKEY_get_raw_public_key(key, out, &n) == 1 && n == ED25519_KEY_BYTES);
+    EVP_PKEY_free(key);
+}
+
+void digest_ed25519_sign(const uint8_t seed[ED25519_KEY_BYTES], struct span message, uint8_t out[ED25519_SIGNATURE_BYTES])
+{
+    EVP_PKEY *key = ed25519_private(seed);
+    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+    size_t n = ED25519_SIGNATURE_BYTES;
+    CHECK(ctx && EVP_DigestSignInit(ctx, NULL, NULL, NULL, key) == 1);
+    CHECK(EVP_DigestSign(ctx, out, &n, (const unsigned char *)message.p, message.n) == 1 && n == ED25519_SIGNATURE_BYTES);
+    EVP_MD_CTX_free(ctx);
+    EVP_PKEY_free(key);
+}
+
+bool digest_ed25519_verify(const uint8_t public_key[ED25519_KEY_BYTES], struct span message, const uint8_t signature[ED25519_SIGNATURE_BYTES])
+{
+    EVP_PKEY *key = EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, NULL, public_key, ED25519_KEY_BYTES);
+    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+    bool right = key && ctx && EVP_DigestVerifyInit(ctx, NULL, NULL, NULL, key) == 1
+                 && EVP_DigestVerify(ctx, signature, ED25519_SIGNATURE_BYTES, (const unsigned char *)message.p, message.n) == 1;
+    EVP_MD_CTX_free(ctx);
+    EVP_PKEY_free(key);
+    return right;
+}
+
 bool digest_equal(const uint8_t *a, const uint8_t *b, size_t n)
 {
     return CRYPTO_memcmp(a, b, n) == 0;

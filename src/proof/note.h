@@ -11,6 +11,7 @@
 
 #define NOTE_NAME_BYTES 128u
 #define NOTE_BYTES_MAX (64u * 1024u)
+#define NOTE_SIGNATURES_MAX 100u
 
 struct signer {                 /* wiped by signer_wipe */
     char name[NOTE_NAME_BYTES]; /* "acme.example/ledger": no spaces, no plus */
@@ -25,16 +26,17 @@ struct verifier {
 
 bool note_name_is_valid(struct span name);
 enum err signer_new(struct span name, struct signer *ret) MUST_CHECK;                 /* a fresh key */
-enum err signer_parse(struct span text, struct signer *ret) MUST_CHECK;               /* "PRIVATE+KEY+name+hash+base64", as signer_write makes it */
+/* "PRIVATE+KEY+name+hash+base64" and "name+hash+base64", each with or without a final LF. ERR_SYNTAX: anything else, also a hash of another key. */
+enum err signer_parse(struct span text, struct signer *ret) MUST_CHECK;
 enum err signer_write(const struct signer *s, struct buf *out) MUST_CHECK;            /* with LF; to be kept secret */
 void signer_wipe(struct signer *s);
 void signer_verifier(const struct signer *s, struct verifier *ret);
-enum err verifier_parse(struct span text, struct verifier *ret) MUST_CHECK;           /* "name+hash+base64" */
+enum err verifier_parse(struct span text, struct verifier *ret) MUST_CHECK;
 enum err verifier_write(const struct verifier *v, struct buf *out) MUST_CHECK;        /* without LF */
 
-/* text ends with LF and holds no blank-line-then-dash ambiguity: as the format says. */
+/* Appends text, an empty line and one signature. ERR_SYNTAX unless text is UTF-8 without control characters that ends with LF. */
 enum err note_sign(struct span text, const struct signer *s, struct buf *out) MUST_CHECK;
-/* ERR_SYNTAX: no note. ERR_FORBIDDEN: no signature of this verifier, or a wrong one. ret_text borrows from note. */
+/* ERR_SYNTAX: no note. ERR_FORBIDDEN: no signature of this verifier, or a wrong one. ret_text borrows from note. Signatures of others are passed over. */
 enum err note_open(struct span note, const struct verifier *v, struct span *ret_text) MUST_CHECK;
 
 struct checkpoint {
@@ -43,22 +45,7 @@ struct checkpoint {
     struct hash root;
     struct span extra;          /* further lines, with LFs; or empty */
 };
-enum err checkpoint_write(const struct checkpoint *c, struct buf *out) MUST_CHECK;    /* the note's text */
+enum err checkpoint_write(const struct checkpoint *c, struct buf *out) MUST_CHECK;    /* appends the note's text; ERR_SYNTAX when it would not parse */
 enum err checkpoint_parse(struct span text, struct checkpoint *ret) MUST_CHECK;
-
-/* A proof as one file (docs/ledger.md has the format): an entry's bytes, with those of the names and prices it refers to, each with index and
- * inclusion proof, and the signed checkpoint; or a consistency proof between two checkpoints. What `entente ledger prove` writes and
- * `entente-verify` checks. */
-#define PROOF_LEAVES_MAX 64u
-struct proof_leaf {
-    uint64_t index;
-    struct span bytes;
-    struct hash path[MERKLE_PROOF_MAX];
-    unsigned path_n;
-};
-enum err proof_write_inclusion(const struct proof_leaf *leaves, unsigned n, struct span checkpoint_note, struct buf *out) MUST_CHECK;
-enum err proof_write_consistency(struct span old_note, struct span new_note, const struct hash *path, unsigned n, struct buf *out) MUST_CHECK;
-/* Checks a file against a verifier key. OK, and what it proves as lines of text in `said`; ERR_SYNTAX, ERR_FORBIDDEN with a sentence in why. */
-enum err proof_check(struct span file, const struct verifier *v, struct buf *said, char why[256]) MUST_CHECK;
 
 #endif
