@@ -515,6 +515,22 @@ enum err store_posting_key(struct store *s, struct span key, uint64_t *ret_seq)
     return find(s, POSTING_GET, VALUES(sql_text(key)), take_number, ret_seq);
 }
 
+struct posting_scan {
+    store_posting_fn *fn;
+    void *owner;
+};
+
+static enum err take_posting(void *owner, struct sql_statement *row)
+{
+    struct posting_scan *scan = owner;
+    return scan->fn(scan->owner, sql_column_bytes(row, 0), (uint64_t)sql_column_i64(row, 1));
+}
+
+enum err store_each_posting_key(struct store *s, store_posting_fn *fn, void *owner)
+{
+    return scan(s, POSTING_EACH, NULL, 0, take_posting, &(struct posting_scan){fn, owner});
+}
+
 /* ---- holds ---- */
 
 enum err store_put_holds(struct store *s, uint64_t batch, uint64_t seq, struct span body)

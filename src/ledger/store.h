@@ -104,6 +104,8 @@ typedef enum err store_issuer_fn(void *owner, uint64_t issuer, uint64_t counter)
 enum err store_each_issuer(struct store *s, store_issuer_fn *fn, void *owner) MUST_CHECK;
 enum err store_put_posting_key(struct store *s, struct span key, uint64_t seq) MUST_CHECK;
 enum err store_posting_key(struct store *s, struct span key, uint64_t *ret_seq) MUST_CHECK; /* ERR_NOT_FOUND */
+typedef enum err store_posting_fn(void *owner, struct span key, uint64_t seq);
+enum err store_each_posting_key(struct store *s, store_posting_fn *fn, void *owner) MUST_CHECK; /* by seq */
 
 /* ---- holds ---- */
 enum err store_put_holds(struct store *s, uint64_t batch, uint64_t seq, struct span body) MUST_CHECK;
