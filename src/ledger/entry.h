@@ -96,7 +96,7 @@ struct entry_summary {
     int64_t booked_us;
     uint64_t from_seq, until_seq; /* [from, until) */
     uint64_t usage_n;
-    uint8_t rollup_digest[32];    /* see docs/ledger.md: over the rollup rows of the range */
+    uint8_t rollup_digest[32];    /* rollup.h: over the rollup rows of the range */
 };
 
 struct entry {

@@ -81,3 +81,46 @@ bool rollup_take(struct rollup *from, const struct rollup *less)
         minus.count[c] = -less->count[c];
     return rollup_add(from, &minus);
 }
+
+/* ---- as text, and its digest ---- */
+
+static char *put_amount(char *at, money m)
+{
+    char digits[MONEY_TEXT_BYTES];
+    struct span text = money_format_integer(digits, m);
+    *at++ = '\t';
+    memcpy(at, text.p, text.n);
+    return at + text.n;
+}
+
+struct span rollup_write(const struct rollup *r, char out[ROLLUP_TEXT_BYTES])
+{
+    const int64_t facts[] = {r->key, r->department, r->party, r->provider, r->model, r->model_asked, r->tier, r->buy_price, r->sell_price,
+                             r->source, r->outcome, r->buy_unpriced, r->sell_unpriced, r->requests, r->entries};
+    char first[MONEY_TEXT_BYTES];
+    struct span bucket = money_format_integer(first, r->bucket_us);
+    memcpy(out, bucket.p, bucket.n);
+    char *at = out + bucket.n;
+    for (unsigned i = 0; i < COUNT_OF(facts); i++)
+        at = put_amount(at, facts[i]);
+    for (unsigned c = 0; c < USAGE_CLASSES; c++)
+        at = put_amount(at, r->count[c]);
+    at = put_amount(put_amount(put_amount(at, r->buy), r->sell), r->provider_cost);
+    at = put_amount(put_amount(put_amount(at, r->provider_cost_n), (money)r->first_seq), (money)r->last_seq);
+    return span_of(out, (size_t)(at - out));
+}
+
+void rollup_digest_add(struct merkle *m, const struct rollup *r)
+{
+    char text[ROLLUP_TEXT_BYTES];
+    struct hash leaf;
+    merkle_leaf(rollup_write(r, text), &leaf);
+    merkle_append(m, &leaf);
+}
+
+int rollup_digest_order(const void *a, const void *b)
+{
+    const struct rollup *x = a, *y = b;
+    int order = rollup_order(x, y);
+    return order ? order : x->first_seq < y->first_seq ? -1 : x->first_seq > y->first_seq;
+}
