@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The table of commands, the dispatcher and the reader of options.
+ * The table of commands, the dispatcher of a table, and the reader of options.
  */
 #include "cli/cli.h"
 
@@ -8,75 +8,81 @@
 
 #include "serve/nearest.h"
 
-static const struct command {
-    const char *name;
-    cli_run_fn *run;
-    const char *summary;
-} commands[] = {
+static const struct cli_command commands[] = {
     {"serve", cli_serve, "run the gateway"},
     {"demo", cli_demo, "see it work: simulated providers, real sockets, one provider killed midway"},
     {"check", cli_check, "find every mistake in a config file"},
     {"explain", cli_explain, "show the plan for a request: who may answer, in what order, and why"},
     {"key", cli_key, "make, list and revoke keys of clients"},
+    {"ledger", cli_ledger, "balances, checks, proofs and copies of the books"},
     {"reload", cli_reload, "check the config, then let the running gateway load it"},
     {"sim", cli_sim, "run a simulated provider"},
     {"top", cli_top, "watch a running gateway"},
     {"version", cli_version, "print the version"},
 };
 
-static void print_help(FILE *out)
+int cli_main(int argc, char **argv)
 {
-    fprintf(out, "usage: entente COMMAND [OPTIONS]\n\n");
-    for (size_t i = 0; i < COUNT_OF(commands); i++)
-        fprintf(out, "  %-9s %s\n", commands[i].name, commands[i].summary);
-    fprintf(out, "\n`entente COMMAND --help` tells more of each. Without a config, `entente serve` answers from a simulated provider.\n");
+    static const struct cli_menu menu = {"entente", commands, COUNT_OF(commands),
+                                         " Without a config, `entente serve` answers from a simulated provider."};
+    if (argc > 1 && strcmp(argv[1], "--version") == 0)
+        return cli_version(1, argv + 1);
+    return cli_run_menu(&menu, argc, argv);
 }
 
-static const struct command *find_command(const char *name)
+/* ---- menus ---- */
+
+static void print_help(const struct cli_menu *m, FILE *out)
 {
-    for (size_t i = 0; i < COUNT_OF(commands); i++)
-        if (strcmp(commands[i].name, name) == 0)
-            return &commands[i];
+    fprintf(out, "usage: %s COMMAND [OPTIONS]\n\n", m->command);
+    for (unsigned i = 0; i < m->commands_n; i++)
+        fprintf(out, "  %-10s %s\n", m->commands[i].name, m->commands[i].summary);
+    fprintf(out, "\n`%s COMMAND --help` tells more of each.%s\n", m->command, m->more);
+}
+
+static const struct cli_command *find_command(const struct cli_menu *m, const char *name)
+{
+    for (unsigned i = 0; i < m->commands_n; i++)
+        if (strcmp(m->commands[i].name, name) == 0)
+            return &m->commands[i];
     return NULL;
 }
 
-static int unknown_command(const char *name)
+static int unknown_command(const struct cli_menu *m, const char *name)
 {
     struct nearest near;
     nearest_init(&near, span_str(name));
-    for (size_t i = 0; i < COUNT_OF(commands); i++)
-        nearest_offer(&near, commands[i].name);
+    for (unsigned i = 0; i < m->commands_n; i++)
+        nearest_offer(&near, m->commands[i].name);
     if (near.best)
-        fprintf(stderr, "entente: unknown command \"%s\": did you mean \"%s\"?\n", name, near.best);
+        fprintf(stderr, "%s: unknown command \"%s\": did you mean \"%s\"?\n", m->command, name, near.best);
     else
-        fprintf(stderr, "entente: unknown command \"%s\"; `entente help` lists all\n", name);
+        fprintf(stderr, "%s: unknown command \"%s\"; `%s help` lists all\n", m->command, name, m->command);
     return CLI_USAGE;
 }
 
-static int help(const char *name)
+static int help(const struct cli_menu *m, const char *name)
 {
-    const struct command *command = name ? find_command(name) : NULL;
+    const struct cli_command *command = name ? find_command(m, name) : NULL;
     if (name && !command)
-        return unknown_command(name);
+        return unknown_command(m, name);
     if (command)
         return command->run(2, (char *[]){(char *)(uintptr_t)command->name, (char[]){"--help"}, NULL});
-    print_help(stdout);
+    print_help(m, stdout);
     return CLI_DONE;
 }
 
-int cli_main(int argc, char **argv)
+int cli_run_menu(const struct cli_menu *m, int argc, char **argv)
 {
     const char *name = argc > 1 ? argv[1] : NULL;
     if (!name) {
-        print_help(stderr);
+        print_help(m, stderr);
         return CLI_USAGE;
     }
     if (strcmp(name, "help") == 0 || strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0)
-        return help(argc > 2 ? argv[2] : NULL);
-    if (strcmp(name, "--version") == 0)
-        return cli_version(1, argv + 1);
-    const struct command *command = find_command(name);
-    return command ? command->run(argc - 1, argv + 1) : unknown_command(name);
+        return help(m, argc > 2 ? argv[2] : NULL);
+    const struct cli_command *command = find_command(m, name);
+    return command ? command->run(argc - 1, argv + 1) : unknown_command(m, name);
 }
 
 /* ---- options ---- */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The command line: a table of commands, and what they share. Each command is a function like main, its own name in argv[0].
+ * The command line: a table of commands, and what they share. Each command is a function like main, its own name in argv[0]; one that has
+ * commands of its own has a table for them.
  *
  * Exit codes: 0 done, 1 the thing asked for failed, 2 bad arguments or bad input file. Errors go to stderr, say where and what to do.
  */
@@ -14,7 +15,25 @@ enum { CLI_DONE = 0, CLI_FAILED = 1, CLI_USAGE = 2 };
 int cli_main(int argc, char **argv);
 
 typedef int cli_run_fn(int argc, char **argv);
-cli_run_fn cli_serve, cli_demo, cli_check, cli_explain, cli_sim, cli_key, cli_reload, cli_top, cli_version;
+cli_run_fn cli_serve, cli_demo, cli_check, cli_explain, cli_sim, cli_key, cli_ledger, cli_reload, cli_top, cli_version;
+
+/* ---- menus ---- */
+
+struct cli_command {
+    const char *name;
+    cli_run_fn *run;
+    const char *summary;
+};
+
+struct cli_menu {
+    const char *command; /* "entente ledger" */
+    const struct cli_command *commands;
+    unsigned commands_n;
+    const char *more;    /* ends its help */
+};
+
+/* Runs the command that argv[1] names; help, also of one command; a name that is near when there is none of that name. */
+int cli_run_menu(const struct cli_menu *m, int argc, char **argv);
 
 /* ---- options ---- */
 
