@@ -342,7 +342,8 @@ static void put_entry(struct writer *w, const struct entry *e)
     switch (e->kind) {
     case ENTRY_NAME:
     case ENTRY_PRICE:
-        w->bad |= !e->text.n;
+        w->bad |= !e->number || !e->text.n;
+        put(w, e->number, UINT32_MAX);
         put_text(w, e->text, text_bytes_max(e->kind));
         return;
     case ENTRY_USAGE: put_usage(w, &e->usage); return;
@@ -373,8 +374,9 @@ static void get_entry(struct reader *r, struct entry *e)
     switch (e->kind) {
     case ENTRY_NAME:
     case ENTRY_PRICE:
+        e->number = (uint32_t)get(r, UINT32_MAX);
         e->text = get_text(r, text_bytes_max(e->kind));
-        r->bad |= !e->text.n;
+        r->bad |= !e->number || !e->text.n;
         return;
     case ENTRY_USAGE: get_usage(r, &e->usage); return;
     case ENTRY_POSTING: get_posting(r, &e->posting); return;

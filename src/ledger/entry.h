@@ -6,7 +6,8 @@
  * bytes, values out of range). docs/ledger.md is the specification.
  *
  * Names (keys, departments, parties, models, providers, accounts, currencies) and price lines are entries themselves, defined before they are used
- * and then referred to by number: name 0 is "no name", price 0 "no price". So the log alone explains itself.
+ * and then referred to by number: name 0 is "no name", price 0 "no price". So the log alone explains itself. The entry says its number, which is one
+ * more than the last of its kind: so that an entry that is proved together with those that it refers to has a meaning without the rest of the log.
  */
 #ifndef ENTENTE_LEDGER_ENTRY_H
 #define ENTENTE_LEDGER_ENTRY_H
@@ -22,8 +23,8 @@
 
 /* Numbers of kinds, causes, outcomes, APIs, errors, usage classes are in files for good: new ones are added at the end of their lists. */
 enum entry_kind {
-    ENTRY_NAME = 1,   /* the next name: text. Numbered 1, 2, 3 … in order of the log */
-    ENTRY_PRICE = 2,  /* the next price line: its canonical text. Numbered likewise */
+    ENTRY_NAME = 1,   /* the next name: its number and text. Numbered 1, 2, 3 … in order of the log */
+    ENTRY_PRICE = 2,  /* the next price line: its number and canonical text. Numbered likewise */
     ENTRY_USAGE = 3,  /* one usage record and its charge */
     ENTRY_POSTING = 4,/* transfers that no request made: settlement, corrections, payments */
     ENTRY_SUMMARY = 5,/* old usage entries were replaced by their rollup: which, how many, the rollup's digest */
@@ -101,6 +102,7 @@ struct entry_summary {
 
 struct entry {
     enum entry_kind kind;
+    uint32_t number;      /* NAME, PRICE: from 1 */
     union {
         struct span text; /* NAME, PRICE: borrowed from the body */
         struct entry_usage usage;
