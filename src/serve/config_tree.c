@@ -46,7 +46,7 @@ PRINTF_LIKE(4, 0) static void add_error(struct config_errors *e, unsigned line, 
     }
     vsnprintf(message, sizeof message, format, args);
     drop_controls(message);
-    e->list[e->n++] = (struct config_error){line, column, arena_strdup(&e->arena, span_str(message))};
+    e->list[e->n++] = (struct config_error){e->file, line, column, arena_strdup(&e->arena, span_str(message))};
 }
 
 void config_error_at(struct config_errors *e, unsigned line, unsigned column, const char *format, ...)
@@ -68,6 +68,9 @@ void config_error(struct config_errors *e, const struct node *at, const char *fo
 static int by_place(const void *left, const void *right)
 {
     const struct config_error *a = left, *b = right;
+    int order = strcmp(a->file, b->file);
+    if (order)
+        return order;
     if (a->line != b->line)
         return a->line < b->line ? -1 : 1;
     if (a->column != b->column)
@@ -90,8 +93,8 @@ struct span config_errors_line(const struct config_errors *e, unsigned i, struct
 {
     const struct config_error *error = &e->list[i];
     if (!error->line)
-        return arena_printf(a, "%s: %s", e->file, error->message);
-    return arena_printf(a, "%s:%u:%u: %s", e->file, error->line, error->column, error->message);
+        return arena_printf(a, "%s: %s", error->file, error->message);
+    return arena_printf(a, "%s:%u:%u: %s", error->file, error->line, error->column, error->message);
 }
 
 void config_errors_print(const struct config_errors *e, FILE *out)

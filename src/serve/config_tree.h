@@ -36,14 +36,15 @@ static inline bool node_is_null(const struct node *n)
 }
 
 struct config_error {
+    const char *file;
     unsigned line, column;
     const char *message;
 };
 
 struct config_errors {
     struct arena arena;
-    const char *file;
-    struct config_error *list; /* LIMIT_CONFIG_ERRORS of them, by line once sorted */
+    const char *file;          /* that is being read; stays borrowed */
+    struct config_error *list; /* LIMIT_CONFIG_ERRORS of them, by file and place once sorted */
     unsigned n, left_out;      /* left_out: more than the limit */
 };
 
@@ -52,7 +53,8 @@ void config_errors_fini(struct config_errors *e);
 /* A mistake at this node; NULL: in the file as a whole. Control characters in the message become '?'. */
 void config_error(struct config_errors *e, const struct node *at, const char *format, ...) PRINTF_LIKE(3, 4);
 void config_error_at(struct config_errors *e, unsigned line, unsigned column, const char *format, ...) PRINTF_LIKE(4, 5);
-void config_errors_sort(struct config_errors *e); /* by place; what was said twice of one place is said once */
+static inline unsigned config_errors_count(const struct config_errors *e) { return e->n + e->left_out; }
+void config_errors_sort(struct config_errors *e); /* by file and place; what was said twice of one place is said once */
 /* "file:line:column: message", or "file: message" when it is about the file as a whole. */
 struct span config_errors_line(const struct config_errors *e, unsigned i, struct arena *a);
 void config_errors_print(const struct config_errors *e, FILE *out); /* a line each */
