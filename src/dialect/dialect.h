@@ -49,7 +49,10 @@ struct request_facts {
     bool body_is_empty_object;
     int64_t output_tokens_max;  /* max_completion_tokens or max_tokens; -1 unsaid */
     int64_t choices;            /* n; 1 when unsaid */
+    int64_t outputs;            /* texts that may be written and billed: the larger of n and best_of, for each prompt of a list */
     bool has_media;             /* images, audio or files in the messages: an estimate from text alone is too low */
+    unsigned media_n;           /* how many */
+    struct span service_tier;   /* as asked for, between the quotes, still escaped; or empty */
     struct span user;           /* of user, else safety_identifier: between the quotes, still escaped; or empty */
 };
 
@@ -70,7 +73,8 @@ struct answer_notes {
     bool content_seen;          /* something a person or program would call an answer has passed */
     bool error_seen;            /* an error inside a 200 */
     struct span model_served;   /* in arena, when the provider named it; set once */
-    struct arena *arena;        /* for model_served */
+    struct span service_tier;   /* likewise: the tier that served, e.g. "default", "flex", "priority" */
+    struct arena *arena;        /* for model_served, service_tier */
     int64_t provider_cost_nano; /* the provider's own stated cost in 10^-9 USD; -1 when it states none */
     /* Text of the answer for an estimate; called for each piece while no usage was reported, so for a whole answer always (usage stands behind
        the text there). Whole JSON strings, each: no escape is cut. NULL: not wanted. */

@@ -164,15 +164,16 @@ static enum err scan_choice_list(struct answer_scan *s)
     return e ? e : s->j.error;
 }
 
-static enum err scan_model_served(struct answer_scan *s)
+/* A name that is told once, and kept in the arena. */
+static enum err scan_name(struct answer_scan *s, struct span *ret)
 {
     struct json_string name;
     struct answer_notes *notes = s->notes;
-    if (json_peek(&s->j) != JSON_STRING || notes->model_served.p || !notes->arena)
+    if (json_peek(&s->j) != JSON_STRING || ret->p || !notes->arena)
         return json_skip(&s->j, NULL);
     enum err e = json_read_string(&s->j, &name);
-    if (!e && name.raw.n) /* Azure's first chunk has it empty */
-        notes->model_served = arena_dup(notes->arena, json_unescape(notes->arena, name));
+    if (!e && name.raw.n) /* Azure's first chunk has an empty model */
+        *ret = arena_dup(notes->arena, json_unescape(notes->arena, name));
     return e;
 }
 
@@ -255,7 +256,7 @@ static inline enum err scan_top_key(struct answer_scan *s, struct json_string ke
         return KEY_IS(key, "message") ? json_skip(&s->j, &s->message) : json_skip(&s->j, NULL);
     case 5:
         if (KEY_IS(key, "model"))
-            return scan_model_served(s);
+            return scan_name(s, &s->notes->model_served);
         if (KEY_IS(key, "usage"))
             return scan_top_usage(s, before);
         return KEY_IS(key, "error") ? scan_error(s) : json_skip(&s->j, NULL);
@@ -263,6 +264,7 @@ static inline enum err scan_top_key(struct answer_scan *s, struct json_string ke
         if (KEY_IS(key, "object"))
             return scan_object_name(s);
         return KEY_IS(key, "x_groq") ? json_skip(&s->j, &s->groq) : json_skip(&s->j, NULL);
+    case 12: return KEY_IS(key, "service_tier") ? scan_name(s, &s->notes->service_tier) : json_skip(&s->j, NULL);
     case 4:
         s->has_data = s->has_data || KEY_IS(key, "data");
         return json_skip(&s->j, NULL);

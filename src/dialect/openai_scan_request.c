@@ -32,7 +32,7 @@ struct request_scan {
     struct complaint *why;
     unsigned seen; /* bit per row of request_keys */
     bool has_content; /* messages, prompt or input */
-    int64_t max_old, max_new;
+    int64_t max_old, max_new, best_of, prompts;
     struct span user, safety_identifier;
 };
 
@@ -114,13 +114,16 @@ static enum err scan_int(struct request_scan *s, const char *param, int64_t *ret
 
 #define CHOICES_MAX 4096 /* far beyond what providers take; holds are multiplied by it */
 
-static enum err scan_choices(struct request_scan *s)
+static enum err scan_number_of_texts(struct request_scan *s, const char *param, int64_t *ret)
 {
-    enum err e = scan_int(s, "n", &s->facts.choices);
-    if (!e && (s->facts.choices < 1 || s->facts.choices > CHOICES_MAX))
-        e = openai_complain(s->why, ERR_INVALID_PARAMETER, "n", "n must be between 1 and %d", CHOICES_MAX);
+    enum err e = scan_int(s, param, ret);
+    if (!e && (*ret < 1 || *ret > CHOICES_MAX))
+        e = openai_complain(s->why, ERR_INVALID_PARAMETER, param, "%s must be between 1 and %d", param, CHOICES_MAX);
     return e;
 }
+
+static enum err scan_choices(struct request_scan *s) { return scan_number_of_texts(s, "n", &s->facts.choices); }
+static enum err scan_best_of(struct request_scan *s) { return scan_number_of_texts(s, "best_of", &s->best_of); }
 
 static enum err scan_max_tokens(struct request_scan *s) { return scan_int(s, "max_tokens", &s->max_old); }
 static enum err scan_max_completion_tokens(struct request_scan *s) { return scan_int(s, "max_completion_tokens", &s->max_new); }
@@ -135,6 +138,13 @@ static enum err scan_string(struct request_scan *s, const char *param, struct sp
 }
 
 static enum err scan_user(struct request_scan *s) { return scan_string(s, "user", &s->user); }
+static enum err scan_service_tier(struct request_scan *s)
+{
+    if (json_peek(&s->j) != JSON_STRING)
+        return json_skip(&s->j, NULL); /* for the provider to judge */
+    return scan_string(s, "service_tier", &s->facts.service_tier);
+}
+
 static enum err scan_safety_identifier(struct request_scan *s) { return scan_string(s, "safety_identifier", &s->safety_identifier); }
 
 static bool is_media(struct json_string type)
@@ -158,7 +168,7 @@ static enum err scan_part(struct request_scan *s)
         if (!KEY_IS(key, "type") || json_peek(&s->j) != JSON_STRING)
             e = json_skip(&s->j, NULL);
         else if (!(e = json_read_string(&s->j, &type)))
-            s->facts.has_media = s->facts.has_media || is_media(type);
+            s->facts.media_n += is_media(type);
     }
     return e ? e : s->j.error;
 }
@@ -236,7 +246,20 @@ static enum err scan_text_or_list(struct request_scan *s, const char *param)
     return wrong_type(s, param, "a string or a list");
 }
 
-static enum err scan_prompt(struct request_scan *s) { return scan_text_or_list(s, "prompt"); }
+/* Each text (or list of tokens) in a list of them is a prompt, and gets its own answers; a list of numbers is one prompt. */
+static enum err scan_prompt(struct request_scan *s)
+{
+    if (json_peek(&s->j) != JSON_ARRAY)
+        return scan_text_or_list(s, "prompt");
+    s->has_content = true;
+    enum err e = json_enter_array(&s->j);
+    while (!e && json_next_item(&s->j)) {
+        s->prompts += json_peek(&s->j) != JSON_NUMBER;
+        e = json_skip(&s->j, NULL);
+    }
+    return e ? e : s->j.error;
+}
+
 static enum err scan_input(struct request_scan *s) { return scan_text_or_list(s, "input"); }
 
 #define CHAT (1u << API_OPENAI_CHAT)
@@ -257,6 +280,8 @@ static const struct {
     {{"stream", 6}, CHAT | COMPLETIONS | EMBEDDINGS, scan_stream},
     {{"stream_options", 14}, CHAT | COMPLETIONS, scan_stream_options},
     {{"n", 1}, CHAT | COMPLETIONS, scan_choices},
+    {{"best_of", 7}, COMPLETIONS, scan_best_of},
+    {{"service_tier", 12}, CHAT | COMPLETIONS, scan_service_tier},
     {{"max_tokens", 10}, CHAT | COMPLETIONS, scan_max_tokens},
     {{"max_completion_tokens", 21}, CHAT, scan_max_completion_tokens},
     {{"user", 4}, CHAT | COMPLETIONS | EMBEDDINGS, scan_user},
@@ -352,6 +377,8 @@ static enum err scan_request(struct arena *a, enum api api, struct span body, bo
     if (e)
         return e;
     s.facts.output_tokens_max = tokens_max(s.max_new, s.max_old);
+    s.facts.outputs = (s.best_of > s.facts.choices ? s.best_of : s.facts.choices) * (s.prompts > 1 ? s.prompts : 1); /* a body's bytes bound it */
+    s.facts.has_media = s.facts.media_n > 0;
     s.facts.user = s.user.n ? s.user : s.safety_identifier;
     *ret = s.facts;
     return ERR_OK;

@@ -133,6 +133,41 @@ TEST(a_mistake_in_a_request_is_told_with_its_place)
     end();
 }
 
+/* What a budget sets aside is multiplied by these: one too low, and a request costs more than was set aside. */
+TEST(how_much_a_request_may_write_is_known_before_it_is_sent)
+{
+    static const struct {
+        enum api api;
+        const char *body;
+        int outputs, media;
+        const char *tier;
+    } table[] = {
+        {API_OPENAI_CHAT, "{\"model\":\"m\",\"messages\":[]}", 1, 0, ""},
+        {API_OPENAI_CHAT, "{\"model\":\"m\",\"messages\":[],\"n\":3,\"service_tier\":\"flex\"}", 3, 0, "flex"},
+        {API_OPENAI_CHAT, "{\"model\":\"m\",\"messages\":[],\"service_tier\":null}", 1, 0, ""},
+        {API_OPENAI_CHAT, "{\"model\":\"m\",\"messages\":[],\"service_tier\":7}", 1, 0, ""},
+        {API_OPENAI_CHAT,
+         "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"image_url\"},{\"type\":\"text\"},{\"type\":\"file\"}]}]}", 1, 2, ""},
+        {API_OPENAI_COMPLETIONS, "{\"model\":\"m\",\"prompt\":\"a\",\"n\":2,\"best_of\":5}", 5, 0, ""},
+        {API_OPENAI_COMPLETIONS, "{\"model\":\"m\",\"prompt\":[\"a\",\"b\",\"c\"],\"n\":2}", 6, 0, ""},
+        {API_OPENAI_COMPLETIONS, "{\"model\":\"m\",\"prompt\":[[1,2],[3]],\"best_of\":2}", 4, 0, ""},
+        {API_OPENAI_COMPLETIONS, "{\"model\":\"m\",\"prompt\":[1,2,3]}", 1, 0, ""},
+        {API_OPENAI_COMPLETIONS, "{\"model\":\"m\",\"prompt\":[]}", 1, 0, ""},
+    };
+    begin();
+    for (unsigned i = 0; i < COUNT_OF(table); i++) {
+        struct request_facts facts = {.outputs = 0};
+        int before = unit_failures;
+        EXPECT_EQ(openai->scan_request(&arena, table[i].api, span_str(table[i].body), &facts, NULL), ERR_OK);
+        EXPECT_EQ(facts.outputs, table[i].outputs);
+        EXPECT_EQ(facts.media_n, table[i].media);
+        EXPECT_SPAN(facts.service_tier, table[i].tier);
+        if (unit_failures != before)
+            printf("# ^ %s\n", table[i].body);
+    }
+    end();
+}
+
 TEST(an_edit_keeps_every_other_byte)
 {
     static const struct {
@@ -177,6 +212,19 @@ static enum event_verdict scan(const char *data, struct answer_notes *notes)
     answer_notes_init(notes, &arena);
     openai->scan_event(API_OPENAI_CHAT, span_str(data), notes, &s);
     return s.verdict;
+}
+
+TEST(the_tier_that_served_is_read_from_streams_and_whole_answers)
+{
+    struct answer_notes notes;
+    begin();
+    scan("{\"model\":\"m\",\"service_tier\":\"flex\",\"choices\":[{\"delta\":{\"content\":\"a\"}}]}", &notes);
+    EXPECT_SPAN(notes.service_tier, "flex");
+    scan("{\"choices\":[],\"model\":\"m\",\"service_tier\":null}", &notes);
+    EXPECT_SPAN(notes.service_tier, "");
+    EXPECT_EQ(openai->scan_answer(API_OPENAI_CHAT, SPAN("{\"choices\":[],\"service_tier\":\"priority\"}"), &notes), ERR_OK);
+    EXPECT_SPAN(notes.service_tier, "priority");
+    end();
 }
 
 TEST(an_odd_chunk_is_passed_hidden_or_refused_as_its_readers_need)
@@ -241,6 +289,7 @@ TEST(no_chunk_is_judged_by_the_one_before)
         "{\"model\":\"m\",\"x_groq\":{\"usage\":{\"prompt_tokens\":4}},\"choices\":[{\"delta\":{}}]}",
         "{\"model\":\"m\",\"choices\":[{\"delta\":{\"content\":\"y\"}}]}",
         "{\"model\":\"m\",\"choi\\u0063es\":[{\"delta\":{\"content\":\"y\"}}]}",
+        "{\"id\":\"a\",\"model\":\"m\",\"service_tier\":\"flex\",\"choices\":[{\"delta\":{}}]}",
         "{\"id\":\"a longer one\",\"model\":\"m\",\"choices\":[{\"delta\":{\"content\":\"y\"}}]}",
     };
     begin();
@@ -263,7 +312,8 @@ TEST(no_chunk_is_judged_by_the_one_before)
                             alone.usage.source == after.usage.source &&
                             memcmp(alone.usage.count, after.usage.count, sizeof alone.usage.count) == 0 && alone.finish == after.finish &&
                             alone.choices_finished == after.choices_finished && alone.content_seen == after.content_seen &&
-                            alone.error_seen == after.error_seen && span_eq(alone.model_served, after.model_served);
+                            alone.error_seen == after.error_seen && span_eq(alone.model_served, after.model_served) &&
+                            span_eq(alone.service_tier, after.service_tier);
                 if (!same)
                     UNIT_FAIL("%.*s after %s: verdict %d, alone %d", (int)n, chunks[second], chunks[first], is.verdict, should_be.verdict);
             }
