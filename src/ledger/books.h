@@ -15,6 +15,7 @@ struct books;
 /* dir: the data directory, or a store file itself. Errors and why as store_open. */
 enum err books_open(const char *dir, struct books **ret, char why[512]) MUST_CHECK;
 void books_close(struct books *b); /* accepts NULL */
+const char *books_why(const struct books *b); /* the last failure as a sentence; "" when there was none */
 struct store *books_store(struct books *b);
 uint64_t books_size(const struct books *b);                    /* of the log */
 struct span books_name(const struct books *b, uint32_t id);    /* empty for 0 and unknown ids */
@@ -42,8 +43,9 @@ typedef enum err books_hold_fn(void *owner, const struct ledger_hold *h);
 enum err books_each_hold(struct books *b, books_hold_fn *fn, void *owner) MUST_CHECK;
 /* Hashes for proofs: subtree hash function of merkle.h over this log; owner is the books. */
 merkle_subtree_fn books_subtree;
-/* One entry as a line of JSON: usage entries have the fields of the usage record (docs/operations.md) and their money. */
+/* One entry as a line of JSON with its LF: usage entries have the fields of the usage record (docs/operations.md), the others a "kind". */
 enum err books_write_json(const struct books *b, uint64_t seq, const struct entry *e, struct buf *out) MUST_CHECK;
+void books_record(const struct books *b, const struct entry_usage *u, struct usage_record *ret); /* the record it was made of; its lines are the books' */
 /* The record id of a usage entry: "req_…". */
 void books_request_id(const struct entry_usage *u, char out[RECORD_ID_BYTES]);
 

@@ -74,6 +74,12 @@ struct usage_record {
 const char *record_outcome_name(enum record_outcome o);
 const char *attempt_outcome_name(enum attempt_outcome o);
 void record_set_name(char to[RECORD_NAME_BYTES], struct span name);
-enum err record_write_json(const struct usage_record *r, struct buf *out) MUST_CHECK; /* one line with its LF */
+/* One line with its LF. booked: where it stands in the log, or NULL. */
+struct record_booking {
+    uint64_t seq;
+    int64_t booked_us;
+    bool recovered;
+};
+enum err record_write_json(const struct usage_record *r, const struct record_booking *booked, struct buf *out) MUST_CHECK;
 
 #endif

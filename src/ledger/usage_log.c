@@ -56,7 +56,7 @@ static enum err write_batch(struct usage_log *u, const struct usage_record *reco
     size_t ends[BATCH_RECORDS];
     buf_clear(&u->lines);
     for (unsigned i = 0; i < n; i++) {
-        enum err e = record_write_json(&records[i], &u->lines);
+        enum err e = record_write_json(&records[i], NULL, &u->lines);
         if (e)
             return e;
         ends[i] = buf_bytes(&u->lines);
