@@ -1,16 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Dates by arithmetic, in UTC and the proleptic Gregorian calendar, without the C library and so without locales or zones.
- * The conversions between days and dates follow Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms" (2013,
- * https://howardhinnant.github.io/date_algorithms.html): years begin in March, so that the leap day comes last, and 400
- * years (an era) always have 146097 days.
  */
 #include "base/clock.h"
 
 #include <stdio.h>
 
-#define US_PER_S 1000000
-#define S_PER_DAY 86400
+#include "base/calendar.h"
+
 #define YEAR_9999_END_US INT64_C(253402300799999999)
 #define YEAR_0_BEGIN_US (-INT64_C(62167219200000000))
 
@@ -23,35 +20,18 @@ struct date {
 static const char month_names[12][4] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
 static const char *const day_names[7] = {"Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"};
 
-static int64_t days_from_date(int year, int month, int day)
-{
-    int64_t y = month <= 2 ? year - 1 : year;
-    int64_t era = (y >= 0 ? y : y - 399) / 400, year_of_era = y - era * 400;
-    int64_t day_of_year = (153 * (month > 2 ? month - 3 : month + 9) + 2) / 5 + day - 1;
-    int64_t day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
-    return era * 146097 + day_of_era - 719468; /* days from 0000-03-01 to 1970-01-01 */
-}
-
-static void date_from_days(int64_t days, struct date *ret)
-{
-    int64_t z = days + 719468, era = (z >= 0 ? z : z - 146096) / 146097, day_of_era = z - era * 146097;
-    int64_t year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36524 - day_of_era / 146096) / 365;
-    int64_t day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    int64_t month_from_march = (5 * day_of_year + 2) / 153;
-    ret->day = (int)(day_of_year - (153 * month_from_march + 2) / 5 + 1);
-    ret->month = (int)(month_from_march < 10 ? month_from_march + 3 : month_from_march - 9);
-    ret->year = (int)(year_of_era + era * 400 + (ret->month <= 2));
-    ret->weekday = (int)(((days + 4) % 7 + 7) % 7); /* 1970-01-01 was a Thursday */
-}
-
 /* Times that four digits of a year cannot say become the nearest that they can. */
 static struct date date_from_us(int64_t wall_us)
 {
     struct date d;
     int64_t us = wall_us > YEAR_9999_END_US ? YEAR_9999_END_US : wall_us < YEAR_0_BEGIN_US ? YEAR_0_BEGIN_US : wall_us;
-    int64_t seconds = us / US_PER_S - (us % US_PER_S < 0), days = seconds / S_PER_DAY - (seconds % S_PER_DAY < 0);
+    int64_t seconds = calendar_floor(us, US_PER_S), days = calendar_floor(seconds, S_PER_DAY);
+    struct calendar_date date = calendar_date(days);
     int in_day = (int)(seconds - days * S_PER_DAY);
-    date_from_days(days, &d);
+    d.year = (int)date.year;
+    d.month = date.month;
+    d.day = date.day;
+    d.weekday = calendar_weekday(days);
     d.hour = in_day / 3600;
     d.minute = in_day / 60 % 60;
     d.second = in_day % 60;
@@ -201,7 +181,7 @@ enum err clock_parse_http_date(struct span text, int64_t *ret_wall_us)
     struct date d = {0};
     if (!take_date(&text, &d) || text.n != 0 || !date_is_possible(&d))
         return ERR_SYNTAX;
-    int64_t seconds = days_from_date(d.year, d.month, d.day) * S_PER_DAY + d.hour * 3600 + d.minute * 60 + d.second;
+    int64_t seconds = calendar_days(d.year, d.month, d.day) * S_PER_DAY + d.hour * 3600 + d.minute * 60 + d.second;
     *ret_wall_us = seconds * US_PER_S;
     return ERR_OK;
 }
