@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Pieces of exports. Names come from configs, clients and providers, so none is trusted to be harmless where it is put.
+ */
+#include "report/text.h"
+
+#include "base/json_scan.h"
+
+static bool is_special(char c, const char *special) { return (unsigned char)c < 0x20 || c == 0x7f || c == '%' || strchr(special, c); }
+
+enum err text_put(struct buf *out, struct span text, const char *special)
+{
+    const char *end = text.p + text.n;
+    enum err e = ERR_OK;
+    for (const char *at = text.p; text.n && at < end && !e;) {
+        unsigned n = is_special(*at, special) ? 0 : json_utf8_bytes(at, end);
+        e = n ? buf_append(out, span_of(at, n)) : buf_printf(out, "%%%02X", (unsigned)(unsigned char)*at);
+        at += n ? n : 1;
+    }
+    return e;
+}
+
+/* ---- comma-separated values ---- */
+
+static void put(struct csv *c, struct span s)
+{
+    if (!c->error)
+        c->error = buf_append(c->out, s);
+}
+
+static void begin_cell(struct csv *c)
+{
+    if (c->begun)
+        put(c, SPAN(","));
+    c->begun = true;
+}
+
+static bool is_like_formula(struct span text) { return text.n && text.p[0] && strchr("=+-@\t'", text.p[0]); }
+
+static bool needs_quotes(struct span text)
+{
+    for (size_t i = 0; i < text.n; i++)
+        if (text.p[i] == ',' || text.p[i] == '"' || text.p[i] == '\r' || text.p[i] == '\n')
+            return true;
+    return text.n && (text.p[0] == ' ' || text.p[text.n - 1] == ' ');
+}
+
+static void put_quoted(struct csv *c, struct span text)
+{
+    while (text.p) {
+        put(c, span_cut(&text, '"'));
+        put(c, text.p ? SPAN("\"\"") : SPAN("\""));
+    }
+}
+
+void csv_text(struct csv *c, struct span text)
+{
+    bool quoted = needs_quotes(text);
+    begin_cell(c);
+    if (quoted)
+        put(c, SPAN("\""));
+    if (is_like_formula(text))
+        put(c, SPAN("'"));
+    if (quoted)
+        put_quoted(c, text);
+    else
+        put(c, text);
+}
+
+void csv_word(struct csv *c, const char *word)
+{
+    begin_cell(c);
+    put(c, span_str(word));
+}
+
+void csv_number(struct csv *c, int64_t value)
+{
+    begin_cell(c);
+    if (!c->error)
+        c->error = buf_printf(c->out, "%lld", (long long)value);
+}
+
+void csv_money(struct csv *c, money amount)
+{
+    char text[MONEY_TEXT_BYTES];
+    begin_cell(c);
+    put(c, money_format(text, amount, 2));
+}
+
+void csv_end_row(struct csv *c)
+{
+    put(c, SPAN("\r\n"));
+    c->begun = false;
+}
