@@ -30,8 +30,8 @@ void merkle_root(const struct merkle *m, struct hash *ret); /* of no leaves: SHA
 /* Hash of the leaves [index << level, (index + 1) << level): all of them exist. False: it cannot be had. */
 typedef bool merkle_subtree_fn(void *owner, unsigned level, uint64_t index, struct hash *ret);
 
-/* Inclusion of leaf `index` in the tree of `size` leaves, consistency of the tree of `first` leaves with that of `size`. False when the function
- * failed or the numbers make no sense. */
+/* Inclusion of leaf `index` in the tree of `size` leaves, consistency of the tree of `first` leaves with that of `size` (the empty tree is consistent
+ * with every tree, by an empty proof). False when the function failed or the numbers make no sense. */
 bool merkle_prove_inclusion(uint64_t index, uint64_t size, merkle_subtree_fn *subtree, void *owner, struct hash proof[MERKLE_PROOF_MAX], unsigned *ret_n);
 bool merkle_prove_consistency(uint64_t first, uint64_t size, merkle_subtree_fn *subtree, void *owner, struct hash proof[MERKLE_PROOF_MAX], unsigned *ret_n);
 bool merkle_check_inclusion(const struct hash *leaf, uint64_t index, uint64_t size, const struct hash *root, const struct hash *proof, unsigned n);
