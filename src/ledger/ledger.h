@@ -12,6 +12,7 @@
 #ifndef ENTENTE_LEDGER_LEDGER_H
 #define ENTENTE_LEDGER_LEDGER_H
 
+#include "io/disk_world.h"
 #include "io/loop.h"
 #include "ledger/entry.h"
 #include "ledger/record.h"
@@ -59,6 +60,8 @@ struct ledger_options {
     bool threaded;                      /* false in the simulated world, in tests, for commands: commits happen on `loop`'s timer, or in ledger_flush */
     struct loop *loop;                  /* names the world; drives an unthreaded ledger. NULL: unthreaded, driven by ledger_flush alone */
     const char *vfs;                    /* of store_open */
+    const struct disk_world *disk;      /* where spool and key are; NULL: the system's. The simulated world names the disk that its vfs is on */
+    bool beside;                        /* a command that posts while a gateway may be running: no recovery, no spool, no flush. Unthreaded */
     const char *origin;                 /* of a new log; NULL: "entente.local/ledger" */
     uint64_t checkpoint_every;          /* entries between signed checkpoints beside those at day ends and at close; 0: none */
     /* sees each record on the writer's thread when it is durable: the one-line log, `entente top`, tests. May be NULL. */

@@ -118,6 +118,8 @@ void sql_close(struct sql *s)
     free(s);
 }
 
+void sql_set_patience(struct sql *s, unsigned ms) { sqlite3_busy_timeout(s->db, (int)ms); }
+
 enum err sql_exec(struct sql *s, const char *text)
 {
     int code = sqlite3_exec(s->db, text, NULL, NULL, NULL);

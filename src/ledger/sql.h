@@ -18,6 +18,7 @@ enum sql_mode { SQL_READ, SQL_WRITE, SQL_CREATE };
 /* vfs NULL: the system's. ERR_NOT_FOUND when there is no such file and mode does not make it. why: a sentence. Nothing is written yet. */
 enum err sql_open(const char *path, enum sql_mode mode, const char *vfs, struct sql **ret, char why[512]) MUST_CHECK;
 void sql_close(struct sql *s);                       /* accepts NULL; its statements must be finalized */
+void sql_set_patience(struct sql *s, unsigned ms);   /* how long a lock of another program is waited for; at first 5 s */
 const char *sql_why(const struct sql *s);            /* the last failure as a sentence, with what to do; "" when there was none */
 void sql_set_why(struct sql *s, const char *sentence);
 enum err sql_exec(struct sql *s, const char *text) MUST_CHECK;   /* statements without results that matter */

@@ -114,6 +114,7 @@ void store_close(struct store *s)
     free(s);
 }
 
+void store_set_patience(struct store *s, unsigned ms) { sql_set_patience(s->sql, ms); }
 const char *store_why(const struct store *s) { return sql_why(s->sql); }
 
 /* ---- statements ---- */

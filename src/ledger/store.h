@@ -40,6 +40,7 @@ struct store_options {
  * why: a sentence with what to do. An older schema is migrated in CREATE and WRITE mode, in one transaction. */
 enum err store_open(const struct store_options *o, struct store **ret, char why[512]) MUST_CHECK;
 void store_close(struct store *s);                        /* accepts NULL; a transaction under way is rolled back */
+void store_set_patience(struct store *s, unsigned ms);    /* how long another program's transaction is waited for; at first 5 s */
 const char *store_why(const struct store *s);             /* the last failure, for people */
 
 /* ---- transactions ---- */
