@@ -108,7 +108,10 @@ void catalog_unref(struct catalog *c)
         return;
     for (unsigned i = 0; i < c->providers_n; i++)
         provider_wipe(c->providers[i]);
+    for (struct catalog_zone *z = c->zones; z; z = z->next)
+        zone_free(z->zone);
     digest_wipe(c->admin_digest, sizeof c->admin_digest);
+    price_list_unref(c->prices);
     arena_fini(&c->arena);
     free(c);
 }

@@ -79,6 +79,11 @@ struct ejection_policy {
     unsigned ejected_percent_max;  /* of a model's deployments, default 50 (at least one may always be ejected when there are two) */
 };
 
+struct catalog_zone {
+    struct catalog_zone *next;
+    struct zone *zone;
+};
+
 struct catalog {
     atomic_uint references;
     uint64_t generation;           /* counts reloads */
@@ -93,6 +98,7 @@ struct catalog {
     unsigned keys_n;
     struct price_list *prices;     /* NULL: nothing has a price */
     struct budget_set budgets;
+    struct catalog_zone *zones;    /* that budgets point at; freed with the catalog */
     struct retry_policy retry;
     struct ejection_policy ejection;
     uint8_t admin_digest[SHA256_BYTES];

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 
 #include "base/limits.h"
+#include "serve/config_price.h"
 #include "serve/config_read.h"
 
 #define LISTEN_MAX 64u
@@ -258,6 +259,8 @@ static void read_all_keys(struct reading *r, const struct field *f, const struct
     read_keys(r, f, n, into);
 }
 
+static const char *const durability_words[] = {[DURABILITY_STANDARD] = "standard", [DURABILITY_STRICT] = "strict", NULL};
+
 #define AT(member) .offset = offsetof(struct draft, config.member)
 #define INNER(inner) .shape = SHAPE_SECTION, .type = "section", .section = &(inner)
 static const struct field top_fields[] = {
@@ -285,6 +288,10 @@ static const struct field top_fields[] = {
     {.name = "ejection", .standard = "(each by its own default)",
      .doc = "when a deployment is taken out, and for how long",
      .read = read_ejection, INNER(ejection_section)},
+    {.name = "durability", .type = "standard or strict", .standard = "standard",
+     .doc = "strict: the hold is on disk before a provider is asked, and nothing is admitted while the ledger cannot be written",
+     .read = read_word, AT(durability), .words = durability_words},
+    {.name = "ledger", .standard = "", .doc = "the books in `data`", .read = read_inner, AT(ledger), INNER(ledger_section)},
     {.name = "providers", .type = "map of names", .standard = REQUIRED,
      .doc = "who can be asked, e.g. local: {dialect: openai, url: http://127.0.0.1:8000/v1}",
      .read = read_providers, .section = &provider_section, .shape = SHAPE_NAMED},
@@ -294,9 +301,13 @@ static const struct field top_fields[] = {
     {.name = "keys", .type = "list", .standard = "",
      .doc = "who may ask; without any, everybody who can connect, which must be this machine only",
      .read = read_all_keys, .section = &key_section, .shape = SHAPE_LISTED},
+    {.name = "party", .type = "a name", .standard = "self", .doc = "who we are in price books", .read = read_price_party, AT(party)},
+    {.name = "prices", .type = "list of paths", .standard = "", .doc = "[price books](prices.md)", .read = read_prices},
+    {.name = "budgets", .type = "list", .standard = "",
+     .doc = "what somebody may spend in a period",
+     .read = read_budgets, .section = &budget_section, .shape = SHAPE_LISTED},
     {.name = "admin", .standard = "(no administrator)", .doc = "who may use /admin/v1", .read = read_admin, INNER(admin_section)},
     {.name = "agreements", .type = "list of paths", .standard = "", .doc = "not in this version yet", .read = read_not_yet},
-    {.name = "durability", .type = "a name", .standard = "", .doc = "not in this version yet", .read = read_not_yet},
 };
 #undef AT
 #undef INNER

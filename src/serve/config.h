@@ -37,6 +37,18 @@ struct config_timeouts {
     uint64_t head_ns, body_ns, keep_alive_ns, write_ns, ping_ns; /* client side */
 };
 
+struct config_ledger {
+    const struct zone *zone;      /* the catalog's */
+    enum period_unit period;      /* what is settled at once */
+    uint64_t spool_bytes;         /* 0: no spool */
+    const char *spool_path;       /* NULL: in the data directory */
+    uint64_t keep_ns;             /* 0: single requests are kept for ever */
+    const char *origin;           /* of a new ledger; NULL: the standard */
+    unsigned checkpoint_every;    /* entries; 0: only at day ends and at close */
+};
+
+enum config_durability { DURABILITY_STANDARD, DURABILITY_STRICT };
+
 struct config {
     const char *path;             /* of the file; NULL when there is none */
     struct config_listen *listen;
@@ -47,6 +59,9 @@ struct config {
     struct config_limits limits;
     struct config_timeouts timeouts;
     uint64_t drain_ns;
+    enum config_durability durability;
+    struct config_ledger ledger;
+    const char *party;            /* who we are in price books and agreements */
     bool compress;                /* whole answers, for clients that say so */
     struct catalog *catalog;      /* sealed; one reference is the config's. Everything else of the config lives in its arena, too.
                                      generation is 0: who reloads sets it before anyone else sees the catalog */
@@ -71,10 +86,16 @@ enum err config_parse(const char *file, struct span text, const struct config_wo
 struct config *config_for_simulator(const char *address, const char *const *models, unsigned models_n);
 void config_free(struct config *c); /* accepts NULL */
 
+/* Price books alone, as a sealed list with one reference. self: who we are; NULL: nobody in particular, and books between others are no mistake.
+ * Errors as config_load. */
+enum err config_prices_load(const char *const *files, unsigned files_n, const char *self, const struct config_world *world, struct price_list **ret,
+                            struct config_errors *errors) MUST_CHECK;
+
 /* Every key the parser knows, in the order of the page: "providers.NAME.url", "listen[].address". */
 struct config_key {
     const char *path, *type, *standard, *doc;
 };
 void config_each_key(void (*fn)(void *owner, const struct config_key *key), void *owner);
+void config_each_price_key(void (*fn)(void *owner, const struct config_key *key), void *owner); /* of price books: "books[].from", "lines[].tier", "fee.rate" */
 
 #endif

@@ -11,9 +11,8 @@
 #define DEPLOYMENTS_MAX 65535u /* over all models: usage records number them with 16 bits */
 #define KEYS_MAX 100000u
 #define MODEL_BYTES_MAX 256u
-#define NAME_BYTES_MAX 47u     /* as long as usage records keep names */
 
-static const struct node *value_in(const struct node *map, struct span name)
+const struct node *value_in(const struct node *map, struct span name)
 {
     for (const struct node_item *item = map->kind == NODE_MAP ? map->items : NULL; item; item = item->next)
         if (span_eq(item->key->text, name))
@@ -126,6 +125,13 @@ static void read_deployments(struct reading *r, const struct field *f, const str
         read_deployment(r, m, item->value);
 }
 
+static void read_output_max(struct reading *r, const struct field *f, const struct node *n, void *into)
+{
+    unsigned tokens = MODEL_OUTPUT_MAX;
+    read_count(r, f, n, &tokens);
+    ((struct model *)into)->output_max = tokens;
+}
+
 static const char *const select_words[] = {
     [SELECT_ORDERED] = "ordered", [SELECT_WEIGHTED] = "weighted", [SELECT_LEAST_LATENCY] = "least-latency", NULL};
 
@@ -134,6 +140,9 @@ static const struct field model_fields[] = {
     {.name = "select", .type = "ordered, weighted or least-latency", .standard = "ordered",
      .doc = "how the deployments are put in order",
      .read = read_word, AT(select), .words = select_words},
+    {.name = "output_max", .type = "number", .standard = "16384",
+     .doc = "tokens of output that a budget sets aside for a request that names no maximum itself",
+     .read = read_output_max, .min = 1, .max = 100000000},
     {.name = "deployments", .type = "list", .standard = REQUIRED,
      .doc = "who answers for this model; the list may also stand alone, in the place of this map",
      .read = read_deployments, .section = &deployment_section, .shape = SHAPE_LISTED},
@@ -158,6 +167,7 @@ static void read_model(struct reading *r, const struct node *name, const struct 
         read_section(r, &model_section, n, m);
     else
         read_deployments(r, NULL, n, m);
+    m->output_max = m->output_max ? m->output_max : MODEL_OUTPUT_MAX;
 }
 
 static unsigned count_deployments(const struct node *models)
@@ -187,8 +197,7 @@ void read_models(struct reading *r, const struct field *f, const struct node *n,
 struct key_draft {
     const char *name, *department, *party;
     struct secret_digest secret;
-    struct span *models;
-    unsigned models_n;
+    struct globs models;
     bool revoked;
 };
 
@@ -198,17 +207,26 @@ static void read_key_name(struct reading *r, const struct field *f, const struct
         ((struct key_draft *)into)->name = arena_strdup(r->arena, n->text);
 }
 
-static void read_globs(struct reading *r, const struct field *f, const struct node *n, void *into)
+/* What is charged becomes an account of the ledger, so its name is as short as the ledger's names. */
+static void read_charged_name(struct reading *r, const struct field *f, const struct node *n, void *into)
 {
-    struct key_draft *draft = into;
+    char what[80];
+    snprintf(what, sizeof what, "\"%s\"", f->name);
+    if (check_text(r, n, what, NAME_BYTES_MAX))
+        read_text(r, f, n, into);
+}
+
+void read_model_globs(struct reading *r, const struct field *f, const struct node *n, void *into)
+{
+    struct globs *globs = (struct globs *)(void *)((char *)into + f->offset);
     if (n->kind != NODE_LIST || n->items_n == 0) {
-        config_error(r->errors, n, "\"models\" of a key must be a list of names or patterns, e.g. [gpt-4o, \"claude-*\"]; leave it out for all models");
+        config_error(r->errors, n, "\"%s\" must be a list of names or patterns of models, e.g. [gpt-4o, \"claude-*\"]", f->name);
         return;
     }
-    draft->models = ARENA_ARRAY(r->arena, struct span, n->items_n);
+    globs->list = ARENA_ARRAY(r->arena, struct span, n->items_n);
     for (const struct node_item *item = n->items; item; item = item->next)
         if (check_text(r, item->value, "a model's name", MODEL_BYTES_MAX))
-            draft->models[draft->models_n++] = span_of(arena_strdup(r->arena, item->value->text), item->value->text.n);
+            globs->list[globs->n++] = span_of(arena_strdup(r->arena, item->value->text), item->value->text.n);
 }
 
 #define AT(member) .offset = offsetof(struct key_draft, member)
@@ -217,13 +235,13 @@ static const struct field key_fields[] = {
     {.name = "secret", .type = "sha256:HEX, env:NAME or file:PATH", .standard = REQUIRED,
      .doc = "what clients present; `entente key new` makes one",
      .read = read_digest, AT(secret)},
-    {.name = "department", .type = "text", .standard = "", .doc = "who is charged", .read = read_text, AT(department)},
+    {.name = "department", .type = "text", .standard = "", .doc = "who is charged", .read = read_charged_name, AT(department)},
     {.name = "party", .type = "text", .standard = "",
      .doc = "the party of an agreement that the key belongs to",
-     .read = read_text, AT(party)},
+     .read = read_charged_name, AT(party)},
     {.name = "models", .type = "list", .standard = "(all)",
      .doc = "names or patterns (`*`, `?`) of the models it may ask for",
-     .read = read_globs},
+     .read = read_model_globs, AT(models)},
     {.name = "revoked", .type = "true or false", .standard = "false",
      .doc = "refuse it from now on, by name",
      .read = read_bool, AT(revoked)},
@@ -237,7 +255,7 @@ static void read_key(struct reading *r, const struct node *n)
     struct key *k = &r->catalog->keys[r->catalog->keys_n++];
     read_section(r, &key_section, n, &draft);
     *k = (struct key){.name = draft.name ? draft.name : "", .department = draft.department ? draft.department : "",
-                      .party = draft.party ? draft.party : "", .models = draft.models, .models_n = draft.models_n, .revoked = draft.revoked};
+                      .party = draft.party ? draft.party : "", .models = draft.models.list, .models_n = draft.models.n, .revoked = draft.revoked};
     memcpy(k->digest, draft.secret.digest, sizeof k->digest);
 }
 
@@ -309,9 +327,8 @@ static void check_glob(struct reading *r, const struct node *n)
         config_error(r->errors, n, "\"%.60s\" is none of `models:`", n->text.p);
 }
 
-static void check_globs(struct reading *r, const struct node *key)
+void check_model_globs(struct reading *r, const struct node *globs)
 {
-    const struct node *globs = value_in(key, SPAN("models"));
     for (const struct node_item *item = globs && globs->kind == NODE_LIST ? globs->items : NULL; item && r->catalog->models_n; item = item->next)
         if (item->value->kind == NODE_SCALAR && item->value->text.n)
             check_glob(r, item->value);
@@ -327,7 +344,7 @@ void check_keys(struct reading *r, const struct node *keys, const struct node *a
     CHECK(all != NULL);
     for (unsigned i = 0; i < c->keys_n; i++, item = item->next) {
         all[i] = (struct placed_key){&c->keys[i], item->value};
-        check_globs(r, item->value);
+        check_model_globs(r, value_in(item->value, SPAN("models")));
         if (c->has_admin_key && memcmp(c->keys[i].digest, c->admin_digest, SHA256_BYTES) == 0)
             config_error(r->errors, admin, "the admin key and the key \"%s\" have the same secret: an application must not be an administrator",
                          c->keys[i].name);

@@ -120,7 +120,7 @@ struct unit {
 };
 static const struct unit no_units[] = {{"", 1}, {NULL, 0}};
 static const struct unit size_units[] = {{"GiB", 1ull << 30}, {"MiB", 1ull << 20}, {"KiB", 1ull << 10}, {"B", 1}, {NULL, 0}};
-static const struct unit duration_units[] = {{"h", 3600 * NS_PER_S}, {"m", 60 * NS_PER_S}, {"s", NS_PER_S}, {"ms", NS_PER_MS}, {"ns", 1}, {NULL, 0}};
+static const struct unit duration_units[] = {{"d", 86400 * NS_PER_S}, {"h", 3600 * NS_PER_S}, {"m", 60 * NS_PER_S}, {"s", NS_PER_S}, {"ms", NS_PER_MS}, {"ns", 1}, {NULL, 0}};
 
 /* In the largest unit that needs no fraction. */
 static const char *in_units(uint64_t value, const struct unit *units, char out[32])

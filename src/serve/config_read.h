@@ -84,9 +84,18 @@ bool is_reference(struct span text); /* begins with env: or file: */
 /* At most max bytes of a file into out, through the world; -1 and *ret_why. As many as max: there may be more. */
 long config_read_file(const struct config_world *world, const char *path, char *out, size_t max, const char **ret_why);
 
+#define NAME_BYTES_MAX 47u /* as long as the ledger keeps names */
+const struct node *value_in(const struct node *map, struct span name); /* NULL: not there, or no map */
+struct globs {
+    struct span *list;
+    unsigned n;
+};
+read_fn read_model_globs;                                                /* struct globs: names and patterns of models */
+void check_model_globs(struct reading *r, const struct node *globs);     /* each is one of `models:`; NULL: nothing to check */
+
 /* Readers of whole parts, and their tables. */
-extern const struct section provider_section, deployment_section, model_section, key_section;
-read_fn read_providers, read_models, read_keys;
+extern const struct section provider_section, deployment_section, model_section, key_section, budget_section, ledger_section;
+read_fn read_providers, read_models, read_keys, read_budgets;
 void check_keys(struct reading *r, const struct node *keys, const struct node *admin); /* patterns, secrets used twice; after all was read */
 struct tls_cache;
 void tls_cache_free(struct tls_cache *cache);

@@ -17,6 +17,10 @@ static const struct { const char *name, *value; } variables[] = {
 };
 static const struct { const char *path, *text; } files[] = {
     {"secret.txt", "secret-from-file\n"}, {"/abs/secret.txt", "absolute\r\n"}, {"empty.txt", "\n"}, {"conf/near.txt", "near\n"},
+    {"usd.yaml", "books:\n  - {book: list, seller: maker, currency: USD, from: 2026-01-01, lines: [{model: '*', provider: p, input: 1, output: 2}]}\n"},
+    {"eur.yaml", "books:\n  - {book: ours, seller: self, buyer: legal, currency: EUR, from: 2026-01-01, lines: [{model: '*', input: 2, output: 4}]}\n"},
+    {"far.yaml", "books:\n  - {book: far, seller: other, currency: EUR, from: 2026-01-01, lines: [{model: '*', provider: elsewhere, input: 1}]}\n"},
+    {"broken.yaml", "books: 1\n"},
 };
 
 static const char *get_env(void *owner, const char *name)
@@ -198,7 +202,7 @@ TEST(a_wrong_value_is_told_with_what_would_be_right)
         {"workers: -1\n", "3:10: \"workers\" must be a number from 1 to 256, not \"-1\""},
         {"workers: [1]\n", "3:10: \"workers\" takes a single value (number), not a list"},
         {"drain: 30\n", "3:8: \"drain\" must be a duration such as 250ms, 30s, 5m or 1h, not \"30\""},
-        {"timeouts: {idle: 0s}\n", "3:18: \"idle\" must lie between 1ms and 24h, and is \"0s\""},
+        {"timeouts: {idle: 0s}\n", "3:18: \"idle\" must lie between 1ms and 1d, and is \"0s\""},
         {"limits: {body: big}\n", "3:16: \"body\" must be a size such as 32MiB (B, KiB, MiB, GiB), not \"big\""},
         {"limits: {body: 2GiB}\n", "3:16: \"body\" must lie between 1KiB and 1GiB, and is \"2GiB\""},
         {"limits: {body: 99999999999999999999GiB}\n", "3:16: \"body\" must be a size such as 32MiB (B, KiB, MiB, GiB), not \"99999999999999999999GiB\""},
@@ -398,6 +402,122 @@ TEST(secrets_arrive_where_they_are_used_and_paths_are_relative_to_the_file)
     EXPECT_EQ(catalog_key(k, SPAN("test"), &key), ERR_KEY_REVOKED);
     EXPECT(catalog_is_admin(k, SPAN("secret-a")));
     config_free(c);
+}
+
+/* ---- money ---- */
+
+#define K "keys: [{name: app, secret: env:KEY_A, department: legal}, {name: bot, secret: env:KEY_B, party: acme}]\n"
+
+TEST(a_budget_that_would_protect_nobody_is_told)
+{
+    static const struct row rows[] = {
+        {"budgets: [{name: B, for: {department: legal}, limit: 5 USD}]\n", "4:11: budget \"B\" would never count: nothing has a price; add `prices:`"},
+        {"prices: [gone.yaml]\nbudgets: [{name: B, for: {department: legal}, limit: 5 USD}]\n", "gone.yaml: cannot be read: No such file or directory"},
+        {"prices: [usd.yaml]\nbudgets: [{name: B, for: {department: lega}, limit: 5 USD}]\n",
+         "5:26: budget \"B\" would never count: no key has the department \"lega\""},
+        {"prices: [usd.yaml]\nbudgets: [{name: B, for: {provider: q}, limit: 5 USD}]\n",
+         "5:26: budget \"B\" would never count: no price book is about a deployment at the provider \"q\""},
+        {"prices: [usd.yaml, far.yaml]\nbudgets: [{name: B, for: {seller: other}, limit: 5 USD}]\n",
+         "5:26: budget \"B\" would never count: no price book about a deployment is of the seller \"other\""},
+        {"prices: [usd.yaml]\nbudgets: [{name: B, for: {department: legal}, limit: 5 EUR}]\n",
+         "5:54: budget \"B\" is in EUR, but legal is charged in USD: usd.yaml:2"},
+        {"prices: [usd.yaml, eur.yaml]\nbudgets: [{name: B, for: {department: legal}, limit: 5 EUR}]\n", ""},
+        {"prices: [usd.yaml, eur.yaml]\nbudgets: [{name: B, for: {department: legal}, limit: 5 USD}]\n",
+         "5:54: budget \"B\" is in USD, but legal is charged in EUR: eur.yaml:2"},
+        {"prices: [usd.yaml, eur.yaml]\nbudgets: [{name: B, for: all, limit: 5 USD}]\n", "5:38: budget \"B\" is in USD, but legal is charged in EUR: eur.yaml:2"},
+        {"prices: [usd.yaml, far.yaml]\nbudgets: [{name: B, for: all, limit: 5 USD}]\n", ""},
+        {"prices: [usd.yaml]\nbudgets: [{name: B, for: {provider: p}, limit: 5 EUR}]\n", "5:48: budget \"B\" is in EUR, but p is charged in USD: usd.yaml:2"},
+    };
+    expect_rows(rows, COUNT_OF(rows), P M K);
+}
+
+TEST(a_budget_is_checked_value_by_value)
+{
+    static const struct { const char *budget, *said; } rows[] = {
+        {"name: B, for: legal, limit: 5 USD", "5:26: \"for\" must say whose budget it is, e.g. {department: legal}, {key: legal-app}, {provider: \"azure-*\"} or all"},
+        {"name: B, for: {team: legal}, limit: 5 USD",
+         "5:26: \"for\" must be one of key, department, party, provider and seller with a name or pattern, e.g. {department: legal}, or all"},
+        {"name: B, for: all, limit: 5", "5:38: \"limit\" must be an amount and a currency, e.g. 4000 EUR, not \"5\""},
+        {"name: B, for: all, limit: 5 DOLLARS", "5:38: \"limit\" must be an amount and a currency, e.g. 4000 EUR, not \"5 DOLLARS\""},
+        {"name: B, for: all, limit: 0 USD",
+         "5:38: \"limit\" must be an amount above zero with at most 15 decimals and a currency, e.g. 4000 EUR, not \"0 USD\""},
+        {"name: B, for: all, limit: 0.0000000000000001 USD",
+         "5:38: \"limit\" must be an amount above zero with at most 15 decimals and a currency, e.g. 4000 EUR, not \"0.0000000000000001 USD\""},
+        {"name: B, for: all, limit: 5 USD, period: decade", "5:53: \"period\" must be day, week, month, quarter or year, not \"decade\""},
+        {"name: B, for: all, limit: 5 USD, zone: Europe/Pariss",
+         "5:51: this system knows no time zone \"Europe/Pariss\": write a name such as UTC or Europe/Paris (package tzdata has them)"},
+        {"name: B, for: all, limit: 5 USD, zone: ../passwd", "5:51: \"../passwd\" is no time zone: write a name such as UTC or Europe/Paris"},
+        {"name: B, for: all, limit: 5 USD, hard: maybe", "5:51: \"hard\" must be true, false or a part; a part of the limit is written as 80%"},
+        {"name: B, for: all, limit: 5 USD, hard: 0%", "5:51: \"hard\" must be true, false or a part; a part of the limit is written as 80%"},
+        {"name: B, for: all, limit: 5 USD, warn: 80%", "5:51: \"warn\" must be a list of at most 4 parts of the limit, e.g. [80%, 90%]"},
+        {"name: B, for: all, limit: 5 USD, warn: [90%, 80%]", "5:57: \"warn\" must rise from level to level, e.g. [80%, 90%]"},
+        {"name: B, for: all, limit: 5 USD, then: [n]", "5:52: \"n\" is none of `models:`"},
+        {"name: B, for: all, limit: 5 USD, then: [m], hard: false", "5:51: \"then\" is for a hard budget: this one refuses nothing"},
+        {"name: B, for: all, limit: 5 USD, each: true", "5:51: \"each\" is for a pattern of names, and this budget is for all together"},
+        {"for: all, limit: 5 USD", "5:11: \"name\" is missing: what clients, logs and metrics call the budget"},
+        {"name: B, for: all, limit: 5 USD, hard: 120%, warn: [80%, 90%, 100%], then: [m], period: day, zone: UTC", ""},
+    };
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        char text[1024];
+        snprintf(text, sizeof text, P M K "prices: [usd.yaml]\nbudgets: [{%s}]\n", rows[i].budget);
+        expect_said(text, rows[i].said);
+    }
+    expect_said(P M K "prices: [usd.yaml]\nbudgets:\n  - {name: B, for: all, limit: 5 USD}\n  - {name: B, for: {key: app}, limit: 5 USD}\n",
+                "7:12: two budgets are named \"B\"; the other is in line 6");
+}
+
+TEST(more_budgets_than_one_request_can_be_held_against_are_told)
+{
+    char text[8192] = P M K "prices: [usd.yaml]\nbudgets:\n";
+    for (unsigned i = 0; i < BUDGET_HOLD_PARTS; i++)
+        snprintf(text + strlen(text), sizeof text - strlen(text), "  - {name: B%u, for: {%s}, limit: 5 USD}\n", i, i % 2 ? "key: app" : "provider: p");
+    snprintf(text + strlen(text), sizeof text - strlen(text), "  - {name: other, for: {key: bot}, limit: 5 USD}\n");
+    expect_said(text, ""); /* no request is both keys' */
+    snprintf(text + strlen(text), sizeof text - strlen(text), "  - {name: one-too-many, for: {seller: maker}, limit: 5 USD}\n");
+    expect_said(text, "6:3: one request can be under 17 of these budgets at once; at most 16 are allowed");
+}
+
+TEST(budgets_and_the_ledger_arrive_as_they_were_written)
+{
+    struct config *c = right(P "models: {m: {output_max: 500, deployments: [{provider: p}]}, n: [{provider: p}]}\n" K
+                             "prices: [usd.yaml]\ndurability: strict\n"
+                             "ledger: {zone: Europe/Paris, period: quarter, spool: 0, spool_path: /other/spool, keep: 400d, origin: acme.example/ledger, checkpoint_every: 7}\n"
+                             "budgets:\n  - {name: B1, for: {department: 'le*'}, each: true, limit: 12.5 USD, hard: 120%, warn: [80%, 90%], then: [n]}\n"
+                             "  - {name: B2, for: {provider: p}, limit: 1 USD, hard: false, period: day, zone: UTC}\n");
+    REQUIRE(c);
+    const struct budget *a = &c->catalog->budgets.budgets[0], *b = &c->catalog->budgets.budgets[1];
+    EXPECT_EQ(c->catalog->budgets.budgets_n, 2);
+    EXPECT_EQ(c->catalog->models[0].output_max, 500);
+    EXPECT_EQ(c->catalog->models[1].output_max, MODEL_OUTPUT_MAX);
+    EXPECT(a->scope == BUDGET_DEPARTMENT && a->each && a->hard && a->unit == PERIOD_MONTH && a->index == 0 && b->index == 1);
+    EXPECT_SPAN(a->who, "le*");
+    EXPECT_STR(zone_name(a->zone), "Europe/Paris");
+    EXPECT(a->limit == 12 * MONEY_ONE + MONEY_ONE / 2 && strcmp(a->currency, "USD") == 0);
+    EXPECT(a->hard_at.num == 6 && a->hard_at.den == 5 && a->warn_at[0].num == 4 && a->warn_at[1].num == 9 && a->warn_at[2].num == 0);
+    EXPECT(a->then_models_n == 1);
+    EXPECT_STR(a->place, "entente.yaml:8");
+    EXPECT(b->scope == BUDGET_PROVIDER && !b->hard && b->unit == PERIOD_DAY);
+    EXPECT_STR(zone_name(b->zone), "UTC");
+    EXPECT_EQ(c->durability, DURABILITY_STRICT);
+    EXPECT(c->ledger.period == PERIOD_QUARTER && c->ledger.spool_bytes == 0 && c->ledger.checkpoint_every == 7);
+    EXPECT_EQ(c->ledger.keep_ns, 400 * 86400 * NS_PER_S);
+    EXPECT_STR(c->ledger.spool_path, "/other/spool");
+    EXPECT_STR(c->ledger.origin, "acme.example/ledger");
+    config_free(c);
+}
+
+TEST(the_ledgers_values_are_checked)
+{
+    static const struct row rows[] = {
+        {"durability: certain\n", "3:13: \"durability\" must be standard or strict, not \"certain\""},
+        {"ledger: {zone: Mars}\n", "3:16: this system knows no time zone \"Mars\": write a name such as UTC or Europe/Paris (package tzdata has them)"},
+        {"ledger: {keep: 1h}\n", "3:16: \"keep\" must lie between 1d and 36500d, and is \"1h\""},
+        {"ledger: {spool: much}\n", "3:17: \"spool\" must be a size such as 64MiB (B, KiB, MiB, GiB), not \"much\""},
+        {"ledger: {origin: my ledger}\n", "3:18: \"origin\" must hold neither a space nor a plus sign: write a name such as acme.example/ledger"},
+        {"keys: [{name: a, secret: env:KEY_A, department: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa}]\n",
+         "3:49: \"department\" is longer than 47 bytes"},
+    };
+    expect_rows(rows, COUNT_OF(rows), P M);
 }
 
 /* ---- what a right file means ---- */

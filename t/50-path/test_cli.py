@@ -95,7 +95,7 @@ def test_a_right_config_is_silent(config):
 def test_every_mistake_is_one_line_with_its_place(tmp_path):
     path = tmp_path / "bad.yaml"
     path.write_text("lisen: x\nworkers: lots\nproviders:\n  p: {dialect: gemini, url: 'ftp://h', credential: env:NOT_SET_ANYWHERE}\n"
-                    "models:\n  m: [{provider: q}]\nkeys:\n  - {name: a, secret: sk-canary}\n  - {name: a, secret: file:gone}\ndurability: strict\n")
+                    "models:\n  m: [{provider: q}]\nkeys:\n  - {name: a, secret: sk-canary}\n  - {name: a, secret: file:gone}\ndurability: certain\n")
     code, out, err = run("check", "--config", str(path))
     lines = err.splitlines()
     assert (code, out, len(lines)) == (2, "", 10)
