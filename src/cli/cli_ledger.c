@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 static const struct cli_command commands[] = {
+    {"export", cli_ledger_export, "write the books as hledger, ledger or beancount journal, FOCUS, CSV or JSON"},
     {"backup", cli_ledger_backup, "copy the books, also while the gateway writes"},
 };
 

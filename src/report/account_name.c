@@ -22,10 +22,12 @@ static enum err put_escape(struct buf *out, char mark, char c) { return buf_prin
 
 static bool is_plain(char c) { return is_alnum(c) || (c && strchr("._-/+@:", c)); }
 
-/* A space between two plain bytes ends no name: two in a row would. */
+static bool is_inside(char c) { return is_plain(c) && c != ':'; }
+
+/* A space inside a part ends no name: two in a row would. */
 static bool stays_plain(struct span s, size_t i)
 {
-    return is_plain(s.p[i]) || (s.p[i] == ' ' && i > 0 && i + 1 < s.n && is_plain(s.p[i - 1]) && is_plain(s.p[i + 1]));
+    return is_plain(s.p[i]) || (s.p[i] == ' ' && i > 0 && i + 1 < s.n && is_inside(s.p[i - 1]) && is_inside(s.p[i + 1]));
 }
 
 enum err account_name_plain(struct buf *out, struct span account)

@@ -16,6 +16,10 @@
 
 #define CLASS_NAMES_BYTES 256 /* all of them, with spaces */
 
+const char *const journal_tags[] = {"seq", "attempt", "key", "department", "party", "model", "tier", "source", "recovered", "requests", "unpriced", "cause",
+                                    "refers_to"};
+const size_t journal_tags_n = COUNT_OF(journal_tags);
+
 /* ---- rows: an account in a currency; in none, its name; without a name, the currency ---- */
 
 static uint32_t row_hash(struct span account, struct span currency) { return (uint32_t)span_hash(account, span_hash(currency, 1)); }
@@ -174,7 +178,7 @@ static enum err put_remark(struct journal *j, struct span id, struct span words,
 {
     char names[CLASS_NAMES_BYTES];
     enum err e = buf_printf(j->job->out, "; %s %.*s ", j->day.label, SPAN_ARG(id));
-    e = e ? e : text_put(j->job->out, words, "");
+    e = e ? e : text_put_ascii(j->job->out, words, "");
     return e ? e : buf_printf(j->job->out, " has no price for: %.*s\n\n", SPAN_ARG(class_names(names, unpriced)));
 }
 

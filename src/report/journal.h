@@ -60,6 +60,9 @@ enum err journal_step(struct export_job *job, void *state, const struct walk_ste
 enum err journal_end(struct export_job *job, void *state) MUST_CHECK;
 void journal_close(void *state);
 
+extern const char *const journal_tags[]; /* every name of a tag, but for the classes of usage */
+extern const size_t journal_tags_n;
+
 #define JOURNAL_WRITER(format, open_fn)                                                                                            \
     {.name = format, .wants_past = true, .groups = {[EXPORT_BY_REQUEST] = true, [EXPORT_BY_DAY] = true}, .open = open_fn,           \
      .step = journal_step, .end = journal_end, .after_mark = {"\n", 1}, .close = journal_close}

@@ -1,18 +1,26 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Journals for hledger and ledger, which read the same text: metadata are comments "; name: value" under the transaction, balances are assertions
- * on postings of nothing in a transaction that closes the day. Accounts and currencies are declared, so that their strict modes pass.
+ * on postings of nothing in a transaction that closes the day. Accounts, currencies and tags are declared, so that their strict modes pass. All is
+ * ASCII, because hledger reads nothing else where no locale is set.
  */
 #include "report/account_name.h"
 #include "report/journal.h"
 #include "report/text.h"
 
-#define SPECIAL ";()," /* would end a description, a code or the value of a tag */
+#define SPECIAL_TEXT ";"   /* begins a comment */
+#define SPECIAL_CODE ";()"
+#define SPECIAL_TAG ","    /* ends a value of hledger's */
 
 static enum err begin(struct journal *j)
 {
-    return buf_printf(j->job->out, "; entente: the books as a journal for %s; docs/exports.md\n; days of %s\n\n", j->dialect->name_of,
-                      zone_name(j->job->options->zone));
+    enum err e = buf_printf(j->job->out, "; entente: the books as a journal for %s; docs/exports.md\n; days of %s\n\n", j->dialect->name_of,
+                            zone_name(j->job->options->zone));
+    for (size_t i = 0; i < journal_tags_n && !e; i++)
+        e = buf_printf(j->job->out, "tag %s\n", journal_tags[i]);
+    for (int c = 0; c < USAGE_CLASSES && !e; c++)
+        e = c == USAGE_REQUEST ? ERR_OK : buf_printf(j->job->out, "tag %s\n", usage_class_name((enum usage_class)c));
+    return e ? e : buf_append(j->job->out, SPAN("\n"));
 }
 
 static enum err commodity(struct journal *j, struct span currency)
@@ -28,7 +36,7 @@ static enum err open_account(struct journal *j, const struct journal_row *name)
 static enum err put_code(struct journal *j, struct span code)
 {
     enum err e = code.n ? buf_append(j->job->out, SPAN(" (")) : ERR_OK;
-    e = e ? e : text_put(j->job->out, code, SPECIAL);
+    e = e ? e : text_put_ascii(j->job->out, code, SPECIAL_CODE);
     return e || !code.n ? e : buf_append(j->job->out, SPAN(")"));
 }
 
@@ -37,14 +45,14 @@ static enum err head(struct journal *j, struct span code, struct span text)
     enum err e = buf_printf(j->job->out, "%s *", j->day.label);
     e = e ? e : put_code(j, code);
     e = e ? e : buf_append(j->job->out, SPAN(" "));
-    e = e ? e : text_put(j->job->out, text, SPECIAL);
+    e = e ? e : text_put_ascii(j->job->out, text, SPECIAL_TEXT);
     return e ? e : buf_append(j->job->out, SPAN("\n"));
 }
 
 static enum err tag(struct journal *j, const char *name, struct span value)
 {
     enum err e = buf_printf(j->job->out, "    ; %s: ", name);
-    e = e ? e : text_put(j->job->out, value, SPECIAL);
+    e = e ? e : text_put_ascii(j->job->out, value, SPECIAL_TAG);
     return e ? e : buf_append(j->job->out, SPAN("\n"));
 }
 

@@ -6,19 +6,22 @@
 
 #include "base/json_scan.h"
 
-static bool is_special(char c, const char *special) { return (unsigned char)c < 0x20 || c == 0x7f || c == '%' || strchr(special, c); }
+static bool is_special(char c, const char *special) { return (unsigned char)c < 0x20 || c == 0x7f || strchr(special, c); }
 
-enum err text_put(struct buf *out, struct span text, const char *special)
+static enum err put_safe(struct buf *out, struct span text, const char *special, unsigned bytes_max)
 {
     const char *end = text.p + text.n;
     enum err e = ERR_OK;
     for (const char *at = text.p; text.n && at < end && !e;) {
         unsigned n = is_special(*at, special) ? 0 : json_utf8_bytes(at, end);
-        e = n ? buf_append(out, span_of(at, n)) : buf_printf(out, "%%%02X", (unsigned)(unsigned char)*at);
-        at += n ? n : 1;
+        e = n && n <= bytes_max ? buf_append(out, span_of(at, n)) : buf_printf(out, "%%%02X", (unsigned)(unsigned char)*at);
+        at += n && n <= bytes_max ? n : 1;
     }
     return e;
 }
+
+enum err text_put(struct buf *out, struct span text, const char *special) { return put_safe(out, text, special, 4); }
+enum err text_put_ascii(struct buf *out, struct span text, const char *special) { return put_safe(out, text, special, 1); }
 
 /* ---- comma-separated values ---- */
 

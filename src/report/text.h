@@ -8,8 +8,9 @@
 #include "base/buf.h"
 #include "base/money.h"
 
-/* Text whose control characters, invalid UTF-8, and bytes of `special` are %XX, and '%' with them. One line, whatever it was. */
+/* Text whose control characters, invalid UTF-8, and bytes of `special` are %XX. One line, whatever it was. */
 enum err text_put(struct buf *out, struct span text, const char *special) MUST_CHECK;
+enum err text_put_ascii(struct buf *out, struct span text, const char *special) MUST_CHECK; /* and whatever is not ASCII */
 
 /* ---- comma-separated values ---- */
 
