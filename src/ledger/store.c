@@ -476,6 +476,7 @@ static enum err take_rollup(void *owner, struct sql_statement *row)
 {
     struct rollup_scan *scan = owner;
     struct rollup r;
+    memset(&r, 0, sizeof r); /* its padding, too: rows are compared as bytes */
     enum err e = read_rollup(row, &r);
     return e ? e : scan->fn(scan->owner, &r);
 }
