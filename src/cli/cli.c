@@ -16,6 +16,7 @@ static const struct cli_command commands[] = {
     {"key", cli_key, "make, list and revoke keys of clients"},
     {"ledger", cli_ledger, "balances, checks, proofs and copies of the books"},
     {"reload", cli_reload, "check the config, then let the running gateway load it"},
+    {"settle", cli_settle, "statements of a period, and the booking of its terms"},
     {"sim", cli_sim, "run a simulated provider"},
     {"top", cli_top, "watch a running gateway"},
     {"version", cli_version, "print the version"},

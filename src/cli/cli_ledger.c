@@ -10,6 +10,8 @@
 static const struct cli_command commands[] = {
     {"export", cli_ledger_export, "write the books as hledger, ledger or beancount journal, FOCUS, CSV or JSON"},
     {"backup", cli_ledger_backup, "copy the books, also while the gateway writes"},
+    {"rerate", cli_ledger_rerate, "book the differences of prices that became known later"},
+    {"pay", cli_ledger_pay, "book a payment"},
 };
 
 int cli_ledger(int argc, char **argv)

@@ -12,7 +12,7 @@
 struct books;
 struct store;
 
-cli_run_fn cli_ledger_export, cli_ledger_backup;
+cli_run_fn cli_ledger_export, cli_ledger_backup, cli_ledger_pay, cli_ledger_rerate;
 
 #define CLI_WHY_BYTES 512
 
