@@ -244,37 +244,7 @@ enum err books_each_account(struct books *b, books_account_fn *fn, void *owner)
 
 /* ---- a request ---- */
 
-static const char id_digits[] = "0123456789abcdefghijklmnopqrstuv";
-enum { ID_HEAD = 4, ID_ISSUER = 10, ID_COUNTER = 8 };
-
-void books_request_id(const struct entry_usage *u, char out[RECORD_ID_BYTES])
-{
-    char *at = out + ID_HEAD;
-    memcpy(out, "req_", ID_HEAD);
-    for (int i = ID_ISSUER - 1; i >= 0; i--)
-        *at++ = id_digits[u->issuer >> (5 * i) & 31];
-    for (int i = ID_COUNTER - 1; i >= 0; i--)
-        *at++ = id_digits[u->counter >> (5 * i) & 31];
-    *at = '\0';
-}
-
-static bool parse_digits(struct span text, uint64_t *ret)
-{
-    *ret = 0;
-    for (size_t i = 0; i < text.n; i++) {
-        const char *digit = text.p[i] ? strchr(id_digits, text.p[i]) : NULL;
-        if (!digit)
-            return false;
-        *ret = *ret << 5 | (uint64_t)(digit - id_digits);
-    }
-    return true;
-}
-
-static bool parse_id(struct span id, uint64_t *issuer, uint64_t *counter)
-{
-    return id.n == ID_HEAD + ID_ISSUER + ID_COUNTER && span_starts(id, SPAN("req_")) &&
-           parse_digits(span_to(span_from(id, ID_HEAD), ID_ISSUER), issuer) && parse_digits(span_from(id, ID_HEAD + ID_ISSUER), counter);
-}
+void books_request_id(const struct entry_usage *u, char out[RECORD_ID_BYTES]) { record_id_write(u->issuer, u->counter, out); }
 
 struct finding {
     uint64_t issuer, counter;
@@ -304,7 +274,7 @@ enum err books_find_request(struct books *b, struct span id, books_entry_fn *fn,
 {
     struct finding f = {.fn = fn, .owner = owner, .earliest_us = INT64_MAX};
     enum err e = ERR_OK;
-    if (!parse_id(id, &f.issuer, &f.counter))
+    if (!record_id_parse(id, &f.issuer, &f.counter))
         return ERR_NOT_FOUND;
     for (uint64_t until = b->size; !e && until && !(f.found_own && f.earliest_us < f.began_us); ) {
         uint64_t from = until > FIND_STEP ? until - FIND_STEP : 0;

@@ -16,22 +16,6 @@
 #define LINE_BYTES_MAX (12u * KIB) /* 8 attempts, 22 names of 47 bytes that may each grow sixfold when escaped, and the numbers */
 #define BOOK_NAME_BYTES_MAX 256u   /* of a price book; longer ones are cut */
 
-static const char *const outcome_names[RECORD_OUTCOMES] = {
-    [RECORD_ANSWERED] = "answered", [RECORD_REFUSED] = "refused",     [RECORD_FAILED] = "failed",
-    [RECORD_BROKEN] = "broken",     [RECORD_ABANDONED] = "abandoned",
-};
-
-static const char *const attempt_names[ATTEMPT_OUTCOMES] = {
-    [ATTEMPT_NONE] = "none",           [ATTEMPT_ANSWERED] = "answered",     [ATTEMPT_CONNECT] = "connect",
-    [ATTEMPT_TIMEOUT] = "timeout",     [ATTEMPT_RESET] = "reset",           [ATTEMPT_PROTOCOL] = "protocol",
-    [ATTEMPT_REFUSED] = "refused",     [ATTEMPT_RATE] = "rate",             [ATTEMPT_QUOTA] = "quota",
-    [ATTEMPT_CREDENTIAL] = "credential", [ATTEMPT_FAULT] = "fault",         [ATTEMPT_CANCELLED] = "cancelled",
-    [ATTEMPT_BROKEN] = "broken",
-};
-
-const char *record_outcome_name(enum record_outcome o) { return outcome_names[o]; }
-const char *attempt_outcome_name(enum attempt_outcome o) { return attempt_names[o]; }
-
 void record_set_name(char to[RECORD_NAME_BYTES], struct span name)
 {
     size_t n = name.n < RECORD_NAME_BYTES ? name.n : RECORD_NAME_BYTES - 1;

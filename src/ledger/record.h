@@ -71,6 +71,8 @@ struct usage_record {
     uint64_t bytes_in, bytes_out;     /* bodies, client side */
 };
 
+void record_id_write(uint64_t issuer, uint64_t counter, char out[RECORD_ID_BYTES]); /* "req_", ten digits of the issuer, eight of the counter */
+bool record_id_parse(struct span id, uint64_t *ret_issuer, uint64_t *ret_counter);
 const char *record_outcome_name(enum record_outcome o);
 const char *attempt_outcome_name(enum attempt_outcome o);
 void record_set_name(char to[RECORD_NAME_BYTES], struct span name);
