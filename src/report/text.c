@@ -38,20 +38,23 @@ static void begin_cell(struct csv *c)
     c->begun = true;
 }
 
-static bool is_like_formula(struct span text) { return text.n && text.p[0] && strchr("=+-@\t'", text.p[0]); }
+static bool is_like_formula(struct span text) { return text.n && text.p[0] && strchr("=+-@'", text.p[0]); }
 
 static bool needs_quotes(struct span text)
 {
-    for (size_t i = 0; i < text.n; i++)
-        if (text.p[i] == ',' || text.p[i] == '"' || text.p[i] == '\r' || text.p[i] == '\n')
-            return true;
-    return text.n && (text.p[0] == ' ' || text.p[text.n - 1] == ' ');
+    return span_find(text, ',') >= 0 || span_find(text, '"') >= 0 || (text.n && (text.p[0] == ' ' || text.p[text.n - 1] == ' '));
+}
+
+static void put_text(struct csv *c, struct span text)
+{
+    if (!c->error)
+        c->error = text_put(c->out, text, "");
 }
 
 static void put_quoted(struct csv *c, struct span text)
 {
     while (text.p) {
-        put(c, span_cut(&text, '"'));
+        put_text(c, span_cut(&text, '"'));
         put(c, text.p ? SPAN("\"\"") : SPAN("\""));
     }
 }
@@ -67,7 +70,7 @@ void csv_text(struct csv *c, struct span text)
     if (quoted)
         put_quoted(c, text);
     else
-        put(c, text);
+        put_text(c, text);
 }
 
 void csv_word(struct csv *c, const char *word)

@@ -19,8 +19,8 @@ struct csv {
     bool begun;      /* a cell stands in this row */
     enum err error;  /* the first; later calls do nothing */
 };
-/* A text: quoted where it must be. One that a spreadsheet would take for a formula (begins with = + - @ or a tab), or that begins with an
- * apostrophe, gets an apostrophe in front. */
+/* A text as text_put makes it, so that a row is a line; quoted where it must be. One that a spreadsheet would take for a formula (begins with
+ * = + - @), or that begins with an apostrophe, gets an apostrophe in front. */
 void csv_text(struct csv *c, struct span text);
 void csv_word(struct csv *c, const char *word);  /* a word of our own; NULL: an empty cell */
 void csv_number(struct csv *c, int64_t value);

@@ -111,7 +111,7 @@ static const struct {
     const char *provider, *model, *asked;
 } deployments[] = {{"azure-eu", "gpt-4.1", "gpt-4o"}, {"azure-eu", "o3-mini", "o3-mini"}, {"vertex-eu", "gemini-2.5-flash", "gemini"},
                    {"my-vllm", "meta-llama/Llama-4", "llama"}, {"gold:mine", "oracle", "oracle"}};
-static const char *const bad_names[] = {"legal", "Legal", "R&D: 100% \"a, b\"; (x)", "=1+2", "B\xc3\xbc" "cher", "1st", "-_-", "two  spaces", "half \xc3",
+static const char *const bad_names[] = {"legal", "Legal", "R&D: 100% \"a, b\"; (x)", "=1+2", "B\xc3\xbc" "cher", "1st", "-_-", "two  spaces", "\xe6\x97\xa5\xf0\x9f\x98\x80",
                                         "gpt-2D-20 --", "+49", "@home", "'tis", " edge "};
 static const char *const plain_names[] = {"legal", "research", "support"};
 static bool plain;
