@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Dividing money. All of it goes through share_of, which multiplies and divides in one walk over the bits, so that no product has to fit
- * anywhere; and through largest_rests, which hands out the units that rounding down left over.
+ * Dividing money. All of it goes through share_of, which multiplies and divides in one walk over the bits where the product would not fit;
+ * and through largest_rests, which hands out the units that rounding down left over.
  */
 #include "policy/share.h"
 
@@ -10,7 +10,11 @@ typedef unsigned __int128 magnitude;
 /* m x num / den for num < den, bit by bit from the top of m: quotient x den + rest = (the bits so far) x num. */
 static magnitude walk_bits(magnitude m, magnitude num, magnitude den, magnitude *ret_rest)
 {
-    magnitude quotient = 0, rest = 0;
+    magnitude quotient = 0, rest = 0, product;
+    if (!__builtin_mul_overflow(m, num, &product)) { /* nearly always */
+        *ret_rest = product % den;
+        return product / den;
+    }
     for (int bit = 126; bit >= 0; bit--) {
         quotient <<= 1;
         rest <<= 1;
@@ -69,10 +73,12 @@ static unsigned count_from(const money *rests, unsigned n, money least)
     return found;
 }
 
-/* The largest value that at least k of the rests (none negative) reach; past them all for no k. */
+/* The largest of the rests (none negative) that at least k of them reach. */
 static money kth_largest(const money *rests, unsigned n, unsigned k)
 {
-    money low = 0, high = MONEY_MAX;
+    money low = 0, high = 0;
+    for (unsigned i = 0; i < n; i++)
+        high = rests[i] > high ? rests[i] : high;
     while (low < high) {
         money middle = low + (high - low) / 2 + 1;
         if (count_from(rests, n, middle) >= k)
@@ -87,7 +93,7 @@ static money kth_largest(const money *rests, unsigned n, unsigned k)
 static void largest_rests(money *rests, unsigned n, unsigned k)
 {
     money least = kth_largest(rests, n, k);
-    unsigned ties = k - (least < MONEY_MAX ? count_from(rests, n, least + 1) : 0);
+    unsigned ties = k - count_from(rests, n, least + 1); /* a rest is below its divisor, so this fits */
     for (unsigned i = 0; i < n; i++) {
         bool tied = rests[i] == least && ties;
         ties -= tied;
