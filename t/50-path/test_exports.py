@@ -88,7 +88,7 @@ def account_of_beancount(name):
             return ""
         capital = text.endswith("--")
         text = text[:-2] if capital else text
-        foreign = text.startswith("X--")
+        foreign = text.startswith("X--") and len(text) > 3
         text = text[2:] if foreign else text
         decoded = re.sub(rb"-([0-9A-F]{2})", lambda m: bytes([int(m[1], 16)]), text.encode()).decode()
         return decoded if capital or foreign else decoded[:1].lower() + decoded[1:]
