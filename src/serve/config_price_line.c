@@ -225,7 +225,7 @@ static const struct field line_fields[] = {
     {.name = "model", .type = "name, pattern or list", .standard = REQUIRED, .doc = "the deployments' `model`, e.g. gpt-4o or \"gpt-4o*\"", .read = read_names, AT(models)},
     {.name = "provider", .type = "name, pattern or list", .standard = "*", .doc = "of `providers`", .read = read_names, AT(providers)},
     {.name = "as", .type = "a provider", .standard = "",
-     .doc = "copy what this book says of the model there: every line, or with `tier` or `clock` those without",
+     .doc = "copy what this book says of the model there: every line, or with `tier` or `clock` those without either",
      .read = read_as},
     {.name = "times", .type = "rate", .standard = "1", .doc = "on every price that is copied; without `as` on every price of the line", .read = read_times, AT(times)},
     {.name = "above", .type = "number", .standard = "(from the first)",
@@ -307,17 +307,20 @@ static int64_t price_as(struct writing *w, const struct line_draft *d, const int
 /* What the line says itself, over what it copied. */
 static void set_prices(struct writing *w, const struct line_draft *d, int64_t *prices)
 {
-    bool any = false;
     for (unsigned i = 0; i < USAGE_CLASSES; i++)
         if (d->price[i].how == SAID_NUMBER)
             prices[i] = d->as ? d->price[i].number : times(w, d, (enum usage_class)i, d->price[i].number);
     for (unsigned i = 0; i < USAGE_CLASSES; i++)
         if (d->price[i].how == SAID_AS)
             prices[i] = price_as(w, d, prices, (enum usage_class)i);
+}
+
+static void check_priced(struct writing *w, const struct line_draft *d)
+{
     for (unsigned i = 0; i < USAGE_CLASSES; i++)
-        any = any || prices[i] != PRICE_NONE || d->price[i].how != SAID_NOTHING;
-    if (!any)
-        config_error(w->r->errors, d->at, "a line without a price: say e.g. input: 0.25, output: 1.20; what is free is 0");
+        if (d->price[i].how != SAID_NOTHING)
+            return;
+    config_error(w->r->errors, d->at, "a line without a price: say e.g. input: 0.25, output: 1.20; what is free is 0");
 }
 
 static void write_own(struct writing *w, const struct line_draft *d)
@@ -336,26 +339,36 @@ static void write_own(struct writing *w, const struct line_draft *d)
 
 /* ---- as another provider ---- */
 
-/* May lines of `from` be copied by d? With a tier or clock of its own it takes only those without. */
+/* With a tier or clock of its own, a line copies only those with neither. */
+static bool has_condition(const char *tier, const struct price_clock *clock)
+{
+    return (tier && *tier) || clock->days;
+}
+
+static bool takes(const struct line_draft *d, const char *tier, const struct price_clock *clock)
+{
+    return !has_condition(d->tier, &d->clock) || !has_condition(tier, clock);
+}
+
+/* May lines that `from` is written out to be copied by d? */
 static bool copies(const struct line_draft *d, const struct line_draft *from)
 {
-    return has_name(&from->providers, d->as->text) && !(d->tier && d->tier[0] && from->tier && from->tier[0]) && !(d->clock.days && from->clock.days);
+    return has_name(&from->providers, d->as->text) && takes(d, from->tier, &from->clock);
 }
 
 static bool line_is_source(const struct line_draft *d, const struct price_line *line, struct span model)
 {
-    return span_eq(line->model, model) && span_eq(line->provider, d->as->text) && !(d->tier && d->tier[0] && line->tier[0]) &&
-           !(d->clock.days && line->clock.days);
+    return span_eq(line->model, model) && span_eq(line->provider, d->as->text) && takes(d, line->tier, &line->clock);
 }
 
 static void write_copy(struct writing *w, const struct line_draft *d, const struct price_line *source)
 {
     struct price_line line = *source;
     line.at = price_place_of(w->book, d->at);
-    if (d->tier && d->tier[0])
-        line.tier = d->tier;
-    if (d->clock.days)
+    if (has_condition(d->tier, &d->clock)) {
+        line.tier = d->tier ? d->tier : "";
         line.clock = d->clock;
+    }
     for (unsigned i = 0; i < USAGE_CLASSES; i++)
         line.price[i] = times(w, d, (enum usage_class)i, line.price[i]);
     set_prices(w, d, line.price);
@@ -431,12 +444,15 @@ static void write_draft(struct writing *w, struct line_draft *d)
 static void read_line(struct writing *w, const struct node *n)
 {
     struct line_draft *d = &w->drafts[w->drafts_n];
+    unsigned before = config_errors_count(w->r->errors);
     d->at = n;
     d->times = (struct rate){1, 1};
     if (!read_section(w->r, &price_line_section, n, d))
         return;
     if (d->as && d->above)
         config_error(w->r->errors, n, "`above` has no place beside `as`: the steps are copied, too");
+    if (!d->as && config_errors_count(w->r->errors) == before)
+        check_priced(w, d);
     w->drafts_n++;
 }
 
