@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * `entente demo`: a gateway between three simulated providers and a client that replays a production trace, all in this process and on real
- * sockets. Midway one provider dies. In the end the gateway's books must equal, to the token, what the providers say they produced.
+ * sockets. Midway one provider dies. In the end the gateway's
+ * books must equal, to the token and to the last digit of the money, what the providers say they produced.
  *
- * Threads: this one runs the client and draws; one runs the providers; the gateway has its own. The books are kept on the thread of the
- * usage log, under a lock.
+ * Threads: this one runs the client and draws; one runs the providers; the gateway has its own. The books are kept on the ledger's
+ * thread, under a lock.
  */
 #include <dirent.h>
 #include <inttypes.h>
@@ -29,7 +30,8 @@ static const char usage[] =
     "usage: entente demo [--trace FILE] [--requests N] [--speed X] [--chaos] [--keep] [--seed N] [--json]\n"
     "\n"
     "Three simulated providers, a gateway and a client that replays a trace of a production service, on real sockets and with no account\n"
-    "anywhere. Midway one provider is killed. It ends with the gateway's books beside the providers' own counts, which must be equal.\n"
+    "anywhere. Midway one provider is killed. It ends with the gateway's books beside the providers' own counts, which must be equal, and with\n"
+    "what each provider is owed and each department owes by a small price book, from a ledger that is then verified.\n"
     "  --trace FILE  CSV with TIMESTAMP, ContextTokens, GeneratedTokens (or timestamp, input, output); not said: azure-llm-2023-conv\n"
     "                where ENTENTE_FIXTURES has it, else a workload with its distributions\n"
     "  --requests N  rows of the trace to replay (2000)\n"
@@ -56,7 +58,7 @@ struct question {
 
 struct demo {
     struct question q;
-    char secrets[DEMO_KEYS][48], dir[256], data[280], usage_file[300], trace_name[320];
+    char secrets[DEMO_KEYS][48], dir[256], data[280], prices[300], trace_name[320];
     struct loop *providers_loop, *loop;
     struct sim_provider *provider[DEMO_PROVIDERS];
     pthread_t providers_thread;
@@ -227,6 +229,7 @@ static void write_config(struct demo *d, FILE *f)
 {
     fprintf(f, "listen: 127.0.0.1:0\ndata: %s\nworkers: 1\nlog: {level: error, exchanges: false}\n", d->data);
     fprintf(f, "timeouts: {connect: 1s, first_byte: %s, idle: %s}\n", d->q.chaos ? "3s" : "30s", d->q.chaos ? "2s" : "30s");
+    fprintf(f, "prices: [%s]\nledger: {spool: 1MiB}\n", d->prices);
     fprintf(f, "ejection: {base: 1s}\nretry: {budget_percent: 50, budget_floor: 100}\nproviders:\n");
     for (unsigned i = 0; i < DEMO_PROVIDERS; i++) {
         struct sock_address at = sim_provider_address(d->provider[i]);
@@ -273,6 +276,18 @@ static void make_secrets(struct demo *d)
     }
 }
 
+static bool write_prices(struct demo *d)
+{
+    snprintf(d->prices, sizeof d->prices, "%s/prices.yaml", d->dir);
+    FILE *f = fopen(d->prices, "we");
+    if (f)
+        demo_write_prices(f);
+    if (f && fclose(f) == 0)
+        return true;
+    cli_error(&syntax, "%s cannot be written; set TMPDIR", d->prices);
+    return false;
+}
+
 static bool start_gateway(struct demo *d)
 {
     char why[512];
@@ -284,7 +299,8 @@ static bool start_gateway(struct demo *d)
         return false;
     }
     snprintf(d->data, sizeof d->data, "%s/data", d->dir);
-    snprintf(d->usage_file, sizeof d->usage_file, "%s/usage.jsonl", d->data);
+    if (!write_prices(d))
+        return false;
     make_secrets(d);
     struct gateway_options o = {.config = make_config(d), .on_record = demo_books_on_record, .owner = &d->books};
     if (!o.config)
@@ -429,8 +445,8 @@ static void keep(struct demo *d)
            "  curl -N http://%s/v1/chat/completions -H 'authorization: Bearer %s' -H 'content-type: application/json' \\\n"
            "    -d '{\"model\":\"gpt-4o\",\"stream\":true,\"max_tokens\":20,\"messages\":[{\"role\":\"user\",\"content\":\"hello\"}]}'\n\n"
            "  entente top --url http://%s\n\n"
-           "The records are in %s.\n",
-           demo_providers[DEMO_VICTIM].name, text, d->secrets[1], text, d->usage_file);
+           "  entente ledger balance --data %s\n",
+           demo_providers[DEMO_VICTIM].name, text, d->secrets[1], text, d->data);
     fflush(stdout);
     while (!interrupted)
         nanosleep(&(struct timespec){0, 100000000}, NULL);
@@ -482,10 +498,11 @@ static void announce(const struct demo *d)
 
 static struct demo_outcome outcome(struct demo *d)
 {
-    struct demo_outcome o = {.books = demo_books_read(&d->books), .replay = d->replay, .trace_name = d->trace_name, .usage_file = d->usage_file,
+    struct demo_outcome o = {.books = demo_books_read(&d->books), .replay = d->replay, .trace_name = d->trace_name,
                              .seconds = seconds_since(d, d->ended_ns)};
     for (unsigned i = 0; i < DEMO_PROVIDERS; i++)
         o.counts[i] = sim_provider_count(d->provider[i]);
+    demo_money_read(d->data, &o.money);
     return o;
 }
 

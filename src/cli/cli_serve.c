@@ -21,7 +21,7 @@ static const char usage[] =
     "Runs the gateway. Prints one line `listening on http://ADDR:PORT` per listener when it is ready.\n"
     "  SIGTERM, SIGINT  drain: finish what is under way, then exit 0; a second one ends at once\n"
     "  SIGHUP           load the config again; a bad file changes nothing\n"
-    "Without --config: a simulated provider behind 127.0.0.1:8080, no keys, nothing written to disk.\n";
+    "Without --config: a simulated provider behind 127.0.0.1:8080, no keys, nothing kept.\n";
 
 static const char *const simulated_models[] = {"gpt-4o", "gpt-4o-mini", "gpt-5", "text-embedding-3-small"};
 
@@ -116,7 +116,7 @@ static int serve(struct config *c, bool simulated)
     char why[512];
     struct gateway *g;
     uint64_t drain_ns = c->drain_ns;
-    struct gateway_options o = {.config = c, .records_in_memory = simulated};
+    struct gateway_options o = {.config = c, .without_data = simulated};
     log_set_level(c->log.level);
     if (gateway_start(&o, &g, why) != ERR_OK) {
         fprintf(stderr, "entente serve: %s\n", why);

@@ -1,18 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * The books of the demonstration and their comparison. Four accounts of the same requests were kept apart: by the gateway's records, by each
- * simulated provider, by the file of the usage log, and by the client that asked.
+ * simulated provider, by the ledger, and by the client that asked.
  */
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 
-#include "base/json.h"
 #include "cli/demo.h"
 #include "cli/table.h"
 
 const struct demo_provider demo_providers[DEMO_PROVIDERS] = {
-    {"cirrus", "openai", "gpt-4o", "/v1"}, {"azure-eu", "azure-openai", "gpt-4o-prod", ""}, {"my-vllm", "openai", "llama-4", "/v1"}};
+    {"cirrus", "openai", "gpt-4o", "/v1", "cirrus", "2.50", "10.00"},
+    {"azure-eu", "azure-openai", "gpt-4o-prod", "", "microsoft", "2.75", "11.00"},
+    {"my-vllm", "openai", "llama-4", "/v1", "datacentre", "0.30", "0.60"},
+};
 
 const struct demo_key demo_keys[DEMO_KEYS] = {
     {"support-bot", "support", "SUPPORT_KEY"}, {"legal-app", "legal", "LEGAL_KEY"}, {"notebooks", "research", "RESEARCH_KEY"}};
@@ -41,20 +42,22 @@ static struct demo_account *key_account(struct demo_books *b, const char *name)
     return NULL;
 }
 
+/* An attempt that was used and lost before the client saw anything is no record of its own here, but its tokens count. */
 static void enter(struct demo_account *a, const struct usage_record *r)
 {
     int64_t input = usage_total(&r->usage, USAGE_SIDE_INPUT), output = usage_total(&r->usage, USAGE_SIDE_OUTPUT);
     if (!a)
         return;
-    a->records++;
+    a->records += r->attempt == 0;
     a->answered += r->outcome == RECORD_ANSWERED;
-    a->broken += r->outcome == RECORD_BROKEN;
+    a->broken += r->outcome == RECORD_BROKEN || r->attempt;
     a->estimated += r->usage.source == USAGE_SOURCE_ESTIMATED;
     a->input += input > 0 ? (uint64_t)input : 0;
     a->output += output > 0 ? (uint64_t)output : 0;
+    a->charged += r->sell.amount;
 }
 
-void demo_books_on_record(void *books, const struct usage_record *r, struct span line)
+void demo_books_on_record(void *books, const struct usage_record *r)
 {
     struct demo_books *b = books;
     pthread_mutex_lock(&b->lock);
@@ -62,13 +65,13 @@ void demo_books_on_record(void *books, const struct usage_record *r, struct span
     enter(key_account(b, r->key), r);
     if (r->attempts_n)
         enter(provider_account(b, r->attempts[r->attempts_n - 1].provider), r);
-    for (unsigned i = 0; i < r->attempts_n; i++) {
+    for (unsigned i = 0; i < r->attempts_n && r->attempt == 0; i++) {
         struct demo_account *a = provider_account(b, r->attempts[i].provider);
         if (a && r->attempts[i].outcome != ATTEMPT_ANSWERED && r->attempts[i].outcome != ATTEMPT_BROKEN)
             a->failed_attempts++;
     }
     b->unknown += r->usage.source == USAGE_SOURCE_UNKNOWN;
-    b->retried += r->attempts_n > 1;
+    b->retried += r->attempts_n > 1 && r->attempt == 0;
     pthread_mutex_unlock(&b->lock);
 }
 
@@ -82,7 +85,7 @@ struct demo_books demo_books_read(struct demo_books *b)
 
 /* ---- are they equal? ---- */
 
-static void compare(struct demo_verdict *v, const char *where, const char *what, uint64_t books, uint64_t other)
+void demo_compare(struct demo_verdict *v, const char *where, const char *what, uint64_t books, uint64_t other)
 {
     if (books == other)
         return;
@@ -95,10 +98,10 @@ static void compare_providers(const struct demo_outcome *o, struct demo_verdict 
     for (unsigned i = 0; i < DEMO_PROVIDERS; i++) {
         const struct sim_count c = o->counts[i];
         const struct demo_account *a = &o->books.provider[i];
-        compare(v, demo_providers[i].name, "answers", a->answered, c.answered);
-        compare(v, demo_providers[i].name, "answers that broke off", a->broken, c.broken);
-        compare(v, demo_providers[i].name, "input tokens", a->input, c.input_tokens + c.broken_input_tokens);
-        compare(v, demo_providers[i].name, "output tokens", a->output, c.output_tokens + c.broken_output_tokens);
+        demo_compare(v, demo_providers[i].name, "answers", a->answered, c.answered);
+        demo_compare(v, demo_providers[i].name, "answers that broke off", a->broken, c.broken);
+        demo_compare(v, demo_providers[i].name, "input tokens", a->input, c.input_tokens + c.broken_input_tokens);
+        demo_compare(v, demo_providers[i].name, "output tokens", a->output, c.output_tokens + c.broken_output_tokens);
     }
 }
 
@@ -114,49 +117,23 @@ static void compare_totals(const struct demo_outcome *o, struct demo_verdict *v)
         answered_input += o->counts[i].input_tokens;
         answered_output += o->counts[i].output_tokens;
     }
-    compare(v, "all keys together", "input tokens", o->books.all.input, input);
-    compare(v, "all keys together", "output tokens", o->books.all.output, output);
-    compare(v, "all", "records, against requests of the client", o->books.all.records, f->calls);
-    compare(v, "all", "answers, against those the client has whole", o->books.all.answered, f->answered);
-    compare(v, "all", "records that cannot say what was used", o->books.unknown, 0);
+    demo_compare(v, "all keys together", "input tokens", o->books.all.input, input);
+    demo_compare(v, "all keys together", "output tokens", o->books.all.output, output);
+    demo_compare(v, "all", "records, against requests of the client", o->books.all.records, f->calls);
+    demo_compare(v, "all", "answers, against those the client has whole", o->books.all.answered, f->answered);
+    demo_compare(v, "all", "records that cannot say what was used", o->books.unknown, 0);
     if (!v->differences) { /* what was answered is what the trace asks for */
-        compare(v, "answered requests", "input tokens, against the trace", answered_input, f->input_tokens);
-        compare(v, "answered requests", "output tokens, against the trace", answered_output, f->output_tokens);
+        demo_compare(v, "answered requests", "input tokens, against the trace", answered_input, f->input_tokens);
+        demo_compare(v, "answered requests", "output tokens, against the trace", answered_output, f->output_tokens);
     }
-    compare(v, "usage.jsonl", "records", o->books.all.records, v->file.records);
-    compare(v, "usage.jsonl", "input tokens", o->books.all.input, v->file.input);
-    compare(v, "usage.jsonl", "output tokens", o->books.all.output, v->file.output);
-}
-
-static void read_usage_line(struct demo_account *a, struct span line)
-{
-    int64_t input = 0, output = 0;
-    (void)json_find_i64(line, "usage.input", &input);
-    (void)json_find_i64(line, "usage.output", &output);
-    a->records++;
-    a->input += (uint64_t)input;
-    a->output += (uint64_t)output;
-}
-
-static void read_usage_file(const struct demo_outcome *o, struct demo_account *a)
-{
-    char *line = NULL;
-    size_t room = 0;
-    ssize_t n;
-    FILE *f = fopen(o->usage_file, "re");
-    while (f && (n = getline(&line, &room, f)) > 0)
-        read_usage_line(a, span_of(line, (size_t)n));
-    free(line);
-    if (f)
-        fclose(f);
 }
 
 struct demo_verdict demo_judge(const struct demo_outcome *o)
 {
     struct demo_verdict v = {.differences = 0};
-    read_usage_file(o, &v.file);
     compare_providers(o, &v);
     compare_totals(o, &v);
+    demo_compare_money(o, &v);
     return v;
 }
 
@@ -208,12 +185,13 @@ void demo_tell(const struct demo_outcome *o, const struct demo_verdict *v)
     tell_providers(o);
     tell_keys(o);
     tell_requests(o);
+    demo_tell_money(o);
     printf("A broken answer is in the books with an estimate of what arrived; `estimated` counts these and answers without usage.\n");
     if (v->differences)
         printf("NOT EQUAL: %u differences. %s\n", v->differences, v->first);
     else
-        printf("Equal to the token: providers' counts, gateway's records, usage.jsonl (%" PRIu64 " records), and what the clients asked for.\n",
-               v->file.records);
+        printf("Equal to the token and to the last digit of a dollar: providers' counts, gateway's records, the ledger (%" PRIu64 " requests), and what\n"
+               "the clients asked for.\n", o->money.entries.records);
 }
 
 /* ---- as JSON ---- */
@@ -277,5 +255,7 @@ void demo_tell_json(const struct demo_outcome *o, const struct demo_verdict *v)
     printf("},\"providers\":[");
     for (unsigned i = 0; i < DEMO_PROVIDERS; i++)
         put_count(i, &o->counts[i]);
-    printf("]}\n");
+    printf("]");
+    demo_put_money(o);
+    printf("}\n");
 }

@@ -15,10 +15,10 @@ enum err exchange_admit(struct exchanger *e, struct stream *s, const struct rout
     const struct http_head *head = &stream_base(s)->head;
     uint64_t length = UINT64_MAX;
     const struct key *key;
-    if (stat_read(&e->stats.under_way) >= e->options.limits.requests_max || block_bytes_in_use() > e->options.limits.memory_max ||
-        usage_log_is_full(e->options.usage_log)) {
+    bool is_full = stat_read(&e->stats.under_way) >= e->options.limits.requests_max || block_bytes_in_use() > e->options.limits.memory_max;
+    if (is_full || !ledger_is_admitting(e->options.ledger)) {
         stat_add(&e->stats.shed, 1);
-        return ERR_OVERLOADED;
+        return is_full ? ERR_OVERLOADED : ERR_LEDGER;
     }
     if (head->method != HTTP_POST)
         return ERR_OK; /* answered by the pages, which name the method that is allowed */
@@ -95,5 +95,5 @@ enum exchange_step exchange_plan(struct exchange *x)
     x->attempts_max = x->attempts_max ? x->attempts_max : 1;
     x->attempts = ARENA_ARRAY(&x->arena, struct attempt_note, x->attempts_max);
     health_count_request(x->binding->health, loop_now_ns(l));
-    return EXCHANGE_DIAL;
+    return EXCHANGE_HOLD;
 }

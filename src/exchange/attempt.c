@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * One try at one deployment: DIAL builds the provider's request and starts the call; RETRY decides after a failure that the client has
- * seen nothing of. A retry is a new decision of the plan, within the attempts, the deadline and the worker's retry budget.
+ * seen nothing of. A retry is a new decision of the plan and of the budgets, within the attempts, the deadline and the worker's share of retries.
  */
 #include <stdio.h>
 
@@ -93,7 +93,7 @@ static bool start_call(struct exchange *x)
     return x->call != NULL;
 }
 
-static void reset_answer(struct exchange *x)
+void attempt_reset_answer(struct exchange *x)
 {
     x->kind = ANSWER_NONE;
     x->provider_status = 0;
@@ -111,12 +111,11 @@ static void reset_answer(struct exchange *x)
 enum exchange_step exchange_dial(struct exchange *x)
 {
     uint64_t now = loop_now_ns(x->owner->options.loop);
-    x->deployment = plan_next(&x->plan, x->deployment, x->retry_here);
-    CHECK(x->deployment != NULL); /* PLAN found one; RETRY asks the plan before it comes here */
-    CHECK(x->attempts_n < x->attempts_max);
+    x->deployment = x->hold_for;
+    CHECK(x->deployment != NULL && x->attempts_n < x->attempts_max);
     if (x->deadline_ns == UINT64_MAX && x->deployment->provider->total_timeout_ns)
         x->deadline_ns = x->started_ns + x->deployment->provider->total_timeout_ns;
-    reset_answer(x);
+    attempt_reset_answer(x);
     arena_fini(&x->attempt_arena);
     x->attempts[x->attempts_n++] = (struct attempt_note){.deployment = x->deployment};
     x->attempt_started_ns = now;
@@ -221,8 +220,10 @@ enum exchange_step exchange_retry(struct exchange *x)
         return EXCHANGE_REFUSE;
     }
     stat_add(&x->owner->stats.retries, 1);
+    if (meter_was_used(x))
+        meter_lost_attempt(x);
     if (!wait)
-        return EXCHANGE_DIAL;
+        return EXCHANGE_HOLD;
     timer_set_in(&x->timer, wait);
     return EXCHANGE_BACKOFF;
 }

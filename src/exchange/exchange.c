@@ -3,12 +3,12 @@
  * The dispatcher of exchanges, and their birth and end. Only exchange_go assigns the step; each handler returns the next one or
  * EXCHANGE_WAIT. What wakes a waiting exchange: the call's callbacks (relay.c, attempt.c), its timer, the client leaving.
  *
- *   RECEIVE -> IDENTIFY -> DECODE -> PLAN -> DIAL -> AWAIT -> RELAY -> METER -> RECORD -> FINISH -> DONE
- *      |          |          |        |       ^ |      |        |        ^
- *      |          |          |        |       | +--+   |        +-> BREAK+   lost in the middle
- *      |          |          |        |  BACKOFF<-RETRY<---------+ (nothing relayed yet)
- *      +----------+----------+--------+------------+-> REFUSE -----------+   an error for the client
- *                                    any waiting step -> ABANDON --------+   the client left
+ *   RECEIVE -> IDENTIFY -> DECODE -> PLAN -> HOLD -> DIAL -> AWAIT -> RELAY -> METER -> RECORD -> FINISH -> DONE
+ *      |          |          |        |       ^ |      |       |        |        ^
+ *      |          |          |        |       | |      +---+   |        +-> BREAK+   lost in the middle
+ *      |          |          |        |       | BACKOFF<-RETRY<---------+ (nothing relayed yet)
+ *      +----------+----------+--------+-------+------------+-> REFUSE -----------+   an error for the client
+ *                                    any waiting step -> ABANDON ----------------+   the client left
  */
 #include "exchange/exchange_private.h"
 
@@ -58,15 +58,15 @@ static void timer_fired(void *owner)
 {
     struct exchange *x = owner;
     if (x->step == EXCHANGE_BACKOFF)
-        exchange_go(x, EXCHANGE_DIAL);
-    else
-        exchange_go(x, x->step); /* AWAIT and RELAY send a ping when one is due */
+        exchange_go(x, EXCHANGE_HOLD);
+    else if (x->step == EXCHANGE_AWAIT || x->step == EXCHANGE_RELAY)
+        exchange_go(x, x->step); /* they send a ping when one is due */
 }
 
 static void make_id(struct exchange *x)
 {
     static const char digits[] = "0123456789abcdefghijklmnopqrstuv";
-    uint64_t high = x->owner->id_high, low = ++x->owner->id_next;
+    uint64_t high = x->owner->id_high, low = x->number = ++x->owner->id_next;
     char *at = x->id;
     memcpy(at, "req_", 4);
     at += 4;
@@ -156,6 +156,8 @@ void exchange_on_abort(void *exchange, struct stream *s, enum err why)
     CHECK_MAGIC(x, EXCHANGE_MAGIC);
     x->stream = NULL;
     x->aborted = true;
+    if (x->step == EXCHANGE_RECORD && !x->running)
+        return; /* the record is under way and ends it */
     x->error = why == ERR_DRAINING ? ERR_DRAINING : ERR_CLIENT_GONE;
     if (!x->running)
         exchange_go(x, EXCHANGE_ABANDON);

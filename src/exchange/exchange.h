@@ -8,7 +8,7 @@
 
 #include "base/stat.h"
 #include "http/server.h"
-#include "ledger/usage_log.h"
+#include "ledger/ledger.h"
 #include "policy/plan.h"
 
 struct exchanger;
@@ -24,9 +24,18 @@ struct exchange_limits {
 struct exchanger_options {
     struct loop *loop;
     struct client *client;
-    struct usage_log *usage_log;
+    struct ledger *ledger;
+    struct budget_book *budgets;  /* may be NULL while no catalog has budgets */
     struct catalog *catalog;      /* referenced */
+    bool strict;                  /* wait for the hold to be on disk before a provider is asked */
     struct exchange_limits limits;
+};
+
+#define EXCHANGE_CURRENCIES_MAX 4u /* in which one deployment was charged, over all reloads; further ones are in the books alone */
+struct deployment_cost {
+    char currency[CURRENCY_BYTES];
+    money total;                    /* the worker's own */
+    stat_counter nano;              /* 10^-9 */
 };
 
 /* What one worker did with one deployment. Lives as long as the exchanger, over reloads. */
@@ -34,6 +43,9 @@ struct deployment_stats {
     char provider[RECORD_NAME_BYTES], model[RECORD_NAME_BYTES], system[RECORD_NAME_BYTES];
     stat_counter attempts[ATTEMPT_OUTCOMES];
     stat_counter tokens[USAGE_CLASSES];
+    stat_counter unpriced[USAGE_CLASSES];  /* of these tokens, those without a price */
+    stat_counter costs_n;
+    struct deployment_cost costs[EXCHANGE_CURRENCIES_MAX]; /* what they cost us; the first costs_n are valid */
     stat_counter usage_source[4];          /* exchanges by enum usage_source */
     struct stat_histogram first_byte_us, duration_us; /* first bound: EXCHANGE_TIME_BOUND_US */
     stat_counter under_way;
@@ -45,6 +57,8 @@ struct deployment_stats {
 struct exchange_stats {
     stat_counter outcomes[RECORD_OUTCOMES];
     stat_counter retries, retries_denied, shed, under_way;
+    stat_counter budget_refused;    /* deployments and requests that a budget refused */
+    stat_counter withheld;          /* answers whose end was withheld, because no disk had their record */
     stat_counter deployments_n;
     struct deployment_stats *deployments[EXCHANGE_DEPLOYMENTS_MAX]; /* the first deployments_n are valid */
 };

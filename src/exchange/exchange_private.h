@@ -51,6 +51,12 @@ enum answer_kind {
     ANSWER_ERROR,  /* not a 200: kept (bounded) and judged at its end */
 };
 
+/* What the ledger was told to set aside for an attempt. */
+struct exchange_hold {
+    struct ledger_ticket ticket;
+    struct ledger_hold ledger;
+};
+
 #define EXCHANGE_MAGIC MAGIC('E', 'x', 'c', 'h')
 
 struct exchange {
@@ -75,6 +81,13 @@ struct exchange {
     struct span body_small;     /* the same at its exact size on the heap, once a stream runs */
     uint64_t started_ns, received_ns, bytes_in;
     int64_t started_wall_us;
+
+    /* the money */
+    uint64_t number;            /* the counter in its id */
+    const struct deployment *hold_for; /* that was chosen by HOLD and is dialled next */
+    struct exchange_hold *hold; /* of the running attempt, in the arena; NULL: nothing is set aside */
+    struct budget_hold *budget_hold; /* likewise; NULL where there are no budgets */
+    int64_t input_counted;      /* tokens; 0: not counted, USAGE_UNKNOWN: they cannot be */
 
     /* the attempts */
     struct plan plan;
@@ -111,6 +124,7 @@ struct exchange {
     int status;                 /* what the client gets */
     enum record_outcome outcome;
     struct usage_record *record; /* NULL until METER; in the arena */
+    struct ledger_ticket *ticket; /* of the record; likewise */
     bool begun;                 /* head and perhaps pings have left */
     bool relayed;               /* an event of the answer has left: no retry any more */
     bool paused;
@@ -132,9 +146,22 @@ void binding_unref(struct binding *b);
 #include "exchange/exchange_steps.def"
 #undef STEP
 
+/* charge.c */
+struct charge_lines {
+    const struct price_line *buy, *sell; /* NULL: no price; sell without a buyer: nobody is charged */
+};
+struct span charge_buyer(const struct exchange *x); /* or empty */
+struct charge_lines charge_find(const struct exchange *x, const struct deployment *d, struct span tier, int64_t input_tokens);
+struct budget_amounts charge_amounts(const struct exchange *x, const struct charge_lines *lines, money buy, money sell);
+struct budget_amounts charge_usage(const struct exchange *x, const struct deployment *d, struct usage_record *r); /* sets r->buy, r->sell */
+
+/* hold.c */
+void hold_settle(struct exchange *x, const struct budget_amounts *actual); /* what was set aside becomes what it came to */
+
 /* attempt.c */
 void attempt_end(struct exchange *x, enum attempt_outcome outcome, enum health_outcome health);
 void attempt_fail(struct exchange *x, enum err e, enum attempt_outcome outcome, const char *why);
+void attempt_reset_answer(struct exchange *x); /* nothing of an answer was seen yet */
 
 /* relay.c: what the call brings */
 void relay_head(void *owner, struct call *c, const struct http_head *head);
@@ -145,9 +172,13 @@ void relay_end(void *owner, struct call *c);
 void finish_begin_stream(struct exchange *x);
 void finish_write(struct exchange *x, const struct iovec *slices, int n);
 void finish_compose(struct exchange *x); /* the end of the answer, its status and size */
+void finish_withhold(struct exchange *x); /* the record is on no disk: an error takes the place of the answer's end */
 
 /* meter.c */
 void meter_text(void *owner, struct span escaped_json_text);
 void meter_release(struct exchange *x);
+int64_t meter_count_input(struct exchange *x, enum tokenizer_encoding encoding); /* tokens; USAGE_UNKNOWN */
+bool meter_was_used(const struct exchange *x); /* did the last attempt cost anything? */
+void meter_lost_attempt(struct exchange *x);   /* a record of its own for one that was used, and lost before the client saw anything */
 
 #endif

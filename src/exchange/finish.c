@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Everything that is written to the client: the head of a stream, its slices, and the end of each kind of answer. The end is composed
- * before the record is made (so that the record knows status and bytes) and sent after the record is written.
+ * before the record is made (so that the record knows status and bytes) and sent when the record is on disk.
  *
- *   METER calls finish_compose -> RECORD -> FINISH sends what was composed
+ *   METER calls finish_compose -> RECORD waits -> FINISH sends what was composed
  */
 #include "exchange/exchange_private.h"
 #include "http/h1.h"
@@ -128,6 +128,17 @@ void finish_compose(struct exchange *x)
         x->status = 200;
     x->bytes_out += buf_bytes(&x->answer);
     mark_first_byte(x);
+}
+
+void finish_withhold(struct exchange *x)
+{
+    if (x->outcome != RECORD_ANSWERED || x->aborted)
+        return;
+    exchange_complain(x, ERR_NOT_RECORDED, NULL, NULL);
+    stat_add(&x->owner->stats.withheld, 1);
+    x->outcome = RECORD_BROKEN;
+    x->encoding = ENCODING_IDENTITY;
+    finish_compose(x);
 }
 
 static unsigned retry_headers(struct exchange *x, struct header *out)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * METER and RECORD: one usage record for every exchange, made in one place for streams, whole answers, failures and clients that left.
- * The provider's figures count; where it gave none, prompt and answer are counted here with the model's tokenizer and the record says
- * "estimated"; where nothing was used, "none".
+ * METER: one usage record for every exchange, made in one place for streams, whole answers, failures and clients that left. The
+ * provider's figures count; where it gave none, prompt and answer are counted here with the model's tokenizer and the record says
+ * "estimated"; where nothing was used, "none". What was counted is priced, and what was set aside is settled to it.
  *
  * For the estimate of a stream its text is kept as it passes, escaped as it came; a long text is folded into a running count.
  */
@@ -78,14 +78,14 @@ void meter_release(struct exchange *x)
 
 /* ---- the estimate ---- */
 
-static int64_t estimate_input(struct exchange *x)
+int64_t meter_count_input(struct exchange *x, enum tokenizer_encoding encoding)
 {
     struct complaint why;
     struct neutral_request request;
     neutral_request_init(&request, &x->arena);
     if (x->dialect->decode_request(&x->arena, x->api, exchange_body(x), &request, &why) != ERR_OK)
         return USAGE_UNKNOWN;
-    return neutral_count_input(&request, x->deployment->encoding);
+    return neutral_count_input(&request, encoding);
 }
 
 static int64_t estimate_output(struct exchange *x)
@@ -97,7 +97,7 @@ static int64_t estimate_output(struct exchange *x)
 }
 
 /* Did this provider's work cost anything? Failures before an answer are not billed; an answer that broke off or was left is. */
-static bool was_used(const struct exchange *x)
+bool meter_was_used(const struct exchange *x)
 {
     if (!x->attempts_n)
         return false;
@@ -110,9 +110,9 @@ static void settle_usage(struct exchange *x, struct usage *u)
 {
     if (x->attempts_n && x->notes.usage.source == USAGE_SOURCE_REPORTED) {
         *u = x->notes.usage;
-    } else if (was_used(x)) {
+    } else if (meter_was_used(x)) {
         u->source = USAGE_SOURCE_ESTIMATED;
-        u->count[USAGE_INPUT] = estimate_input(x);
+        u->count[USAGE_INPUT] = meter_count_input(x, x->deployment->encoding);
         u->count[USAGE_OUTPUT] = estimate_output(x);
     } else if (x->attempts_n && x->attempts[x->attempts_n - 1].outcome == ATTEMPT_CANCELLED) {
         u->source = USAGE_SOURCE_UNKNOWN; /* the provider may have worked, and said nothing yet */
@@ -163,46 +163,120 @@ static void record_who(const struct exchange *x, struct usage_record *r)
     }
 }
 
+/* Costs of a deployment, by currency; what the scraping thread reads is rounded down to 10^-9. */
+static void count_cost(struct deployment_stats *s, const struct charge *c)
+{
+    for (unsigned i = 0; c->line && i < EXCHANGE_CURRENCIES_MAX; i++) {
+        struct deployment_cost *cost = &s->costs[i];
+        if (!cost->currency[0]) {
+            memcpy(cost->currency, c->line->book->currency, sizeof cost->currency);
+            __atomic_store_n(&s->costs_n.value, i + 1, __ATOMIC_RELEASE); /* the name is there for who reads it */
+        }
+        if (strcmp(cost->currency, c->line->book->currency) != 0)
+            continue;
+        cost->total += c->amount;
+        stat_set(&cost->nano, (uint64_t)(cost->total / (MONEY_ONE / 1000000000)));
+        return;
+    }
+}
+
+static void count_usage(struct exchange *x, const struct usage_record *r)
+{
+    struct deployment_stats *s = x->binding->stats[x->deployment->index];
+    stat_add(&s->usage_source[r->usage.source], 1);
+    for (int c = 0; c < USAGE_CLASSES; c++)
+        if (r->usage.count[c] > 0) {
+            stat_add(&s->tokens[c], (uint64_t)r->usage.count[c]);
+            stat_add(&s->unpriced[c], r->buy.unpriced >> c & 1 ? (uint64_t)r->usage.count[c] : 0);
+        }
+    count_cost(s, &r->buy);
+}
+
 static void count_stats(struct exchange *x, const struct usage_record *r)
 {
     stat_add(&x->owner->stats.outcomes[r->outcome], 1);
     if (!x->attempts_n)
         return;
     struct deployment_stats *s = x->binding->stats[x->deployment->index];
-    stat_add(&s->usage_source[r->usage.source], 1);
-    for (int c = 0; c < USAGE_CLASSES; c++)
-        if (r->usage.count[c] > 0)
-            stat_add(&s->tokens[c], (uint64_t)r->usage.count[c]);
+    count_usage(x, r);
     stat_observe(&s->duration_us, EXCHANGE_TIME_BOUND_US, r->duration_us);
     if (r->stream && r->first_byte_us && r->outcome != RECORD_FAILED)
         stat_observe(&s->first_byte_us, EXCHANGE_TIME_BOUND_US, r->first_byte_us);
 }
 
-enum exchange_step exchange_meter(struct exchange *x)
+/* Of the exchange, or of its last attempt when that is a record of its own. */
+static void make_record(struct exchange *x, struct usage_record *r, uint8_t attempt)
 {
-    struct usage_record *r = x->record = ARENA_NEW(&x->arena, struct usage_record);
+    struct budget_amounts actual = {.buy = 0};
     memcpy(r->id, x->id, sizeof r->id);
-    timer_clear(&x->timer);
+    r->issuer = x->owner->id_high;
+    r->counter = x->number;
+    r->attempt = attempt;
     usage_init(&r->usage);
     settle_usage(x, &r->usage);
-    finish_compose(x);
+    if (r->usage.source == USAGE_SOURCE_REPORTED || r->usage.source == USAGE_SOURCE_ESTIMATED)
+        actual = charge_usage(x, x->deployment, r);
+    r->held = x->hold && !attempt ? x->hold->ledger.held : 0;
+    hold_settle(x, &actual);
     record_who(x, r);
     record_attempts(x, r);
     record_times(x, r, loop_now_ns(x->owner->options.loop));
     record_set_name(r->model_served, x->notes.model_served);
+    record_set_name(r->tier, x->notes.service_tier);
     r->finish = (uint8_t)x->notes.finish;
-    r->outcome = (uint8_t)x->outcome;
-    r->status = (uint16_t)x->status;
-    r->error = (uint16_t)(x->outcome == RECORD_ANSWERED ? ERR_OK : x->error);
     r->provider_cost_nano = x->attempts_n ? x->notes.provider_cost_nano : -1;
     r->bytes_in = x->bytes_in;
     r->bytes_out = x->bytes_out;
+}
+
+static void submit(struct exchange *x, struct usage_record *r, struct ledger_ticket *t, ledger_done_fn *done)
+{
+    const struct exchanger_options *o = &x->owner->options;
+    *t = (struct ledger_ticket){.op = LEDGER_POST, .record = r, .loop = o->loop, .done = done, .owner = x};
+    ledger_submit(o->ledger, t);
+}
+
+/* Nobody waits for it; the record of the exchange follows it to the ledger and is waited for. */
+void meter_lost_attempt(struct exchange *x)
+{
+    struct usage_record *r = ARENA_NEW(&x->arena, struct usage_record);
+    x->outcome = RECORD_FAILED;
+    make_record(x, r, (uint8_t)x->attempts_n);
+    r->outcome = RECORD_FAILED;
+    r->error = (uint16_t)x->error;
+    count_usage(x, r);
+    submit(x, r, ARENA_NEW(&x->arena, struct ledger_ticket), NULL);
+    attempt_reset_answer(x); /* what it used is booked: the exchange's own record must not have it again */
+}
+
+enum exchange_step exchange_meter(struct exchange *x)
+{
+    struct usage_record *r = x->record = ARENA_NEW(&x->arena, struct usage_record);
+    timer_clear(&x->timer);
+    finish_compose(x);
+    make_record(x, r, 0);
+    r->outcome = (uint8_t)x->outcome;
+    r->status = (uint16_t)x->status;
+    r->error = (uint16_t)(x->outcome == RECORD_ANSWERED ? ERR_OK : x->error);
     count_stats(x, r);
     return EXCHANGE_RECORD;
 }
 
+/* ---- into the books ---- */
+
+static void record_done(void *owner, enum err e)
+{
+    struct exchange *x = owner;
+    CHECK_MAGIC(x, EXCHANGE_MAGIC);
+    CHECK(x->step == EXCHANGE_RECORD);
+    if (e)
+        finish_withhold(x);
+    exchange_go(x, EXCHANGE_FINISH);
+}
+
 enum exchange_step exchange_record(struct exchange *x)
 {
-    usage_log_add(x->owner->options.usage_log, x->record);
-    return EXCHANGE_FINISH;
+    x->ticket = ARENA_NEW(&x->arena, struct ledger_ticket);
+    submit(x, x->record, x->ticket, record_done);
+    return EXCHANGE_WAIT;
 }

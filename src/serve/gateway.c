@@ -22,6 +22,7 @@
 
 #include "base/block.h"
 #include "io/backend.h"
+#include "serve/gateway_books.h"
 
 struct listening { /* a listener as it was made at start; no reload changes which there are */
     char *text;
@@ -48,11 +49,10 @@ struct gateway {
     unsigned listening_n;
     struct worker **workers;
     struct gateway_view view;
-    struct usage_log *usage_log;
+    struct gateway_books *books;
     struct loop *control;      /* names the world for the disk; runs nothing */
     int pid_fd;
     bool draining;
-    bool log_exchanges;        /* relaxed; the writer's thread reads it */
     uint64_t generation;
     sem_t acknowledged;
     pthread_barrier_t stopped; /* no worker goes while another may still show its counters */
@@ -96,7 +96,7 @@ static enum err own_data_dir(struct gateway *g, char why[512])
 static void write_reload_status(const struct gateway *g, bool ok, const struct config_errors *errors)
 {
     char path[PATH_MAX], fresh[PATH_MAX];
-    if (g->options.records_in_memory)
+    if (g->options.without_data)
         return;
     data_path(g, "reload.status", path);
     data_path(g, "reload.status.new", fresh);
@@ -110,34 +110,24 @@ static void write_reload_status(const struct gateway *g, bool ok, const struct c
         (void)!rename(fresh, path);
 }
 
-/* ---- the usage log ---- */
+/* ---- the books ---- */
 
-static void on_record(void *owner, const struct usage_record *r, struct span line)
+static enum err open_books(struct gateway *g, char why[512])
 {
-    struct gateway *g = owner;
-    if (__atomic_load_n(&g->log_exchanges, __ATOMIC_RELAXED) && log_level() >= LOG_INFO)
-        log_line(LOG_INFO, "exchange", "id", LOG_STR(r->id), "outcome", LOG_STR(record_outcome_name((enum record_outcome)r->outcome)), "status",
-                 LOG_INT(r->status), "key", LOG_STR(r->key), "model", LOG_STR(r->model_asked), "provider",
-                 LOG_STR(r->attempts_n ? r->attempts[r->attempts_n - 1].provider : ""), "attempts", LOG_INT(r->attempts_n), "usage",
-                 LOG_STR(usage_source_name(r->usage.source)), "first_byte_us", LOG_INT(r->first_byte_us), "duration_us", LOG_INT(r->duration_us),
-                 r->usage.source == USAGE_SOURCE_REPORTED || r->usage.source == USAGE_SOURCE_ESTIMATED ? "input_tokens" : NULL,
-                 LOG_INT(usage_total(&r->usage, USAGE_SIDE_INPUT)), "output_tokens", LOG_INT(usage_total(&r->usage, USAGE_SIDE_OUTPUT)), NULL);
-    if (g->options.on_record)
-        g->options.on_record(g->options.owner, r, line);
+    const struct gateway_books_options o = {
+        .config = g->config, .data_dir = g->options.without_data ? NULL : g->data_dir, .loop = g->control, .on_record = g->options.on_record,
+        .owner = g->options.owner,
+    };
+    return gateway_books_open(&o, &g->books, why);
 }
 
-static enum err open_usage_log(struct gateway *g, char why[512])
+static struct gateway_view view_of(struct gateway *g)
 {
-    char path[PATH_MAX];
-    struct usage_log_options o = {.threaded = true, .on_record = on_record, .owner = g};
-    if (!g->options.records_in_memory) {
-        data_path(g, "usage.jsonl", path);
-        o.path = path;
-    }
-    enum err e = usage_log_open(g->control, &o, &g->usage_log);
-    if (e)
-        snprintf(why, 512, "the usage log in %.300s cannot be opened", g->data_dir);
-    return e;
+    return (struct gateway_view){
+        .workers = g->workers, .workers_n = g->threads_n, .ledger = gateway_books_ledger(g->books), .budgets = gateway_books_budgets(g->books),
+        .strict = g->config->durability == DURABILITY_STRICT, .started_wall_us = loop_wall_us(g->control), .draining = &g->draining,
+        .generation = &g->generation,
+    };
 }
 
 /* ---- workers ---- */
@@ -163,7 +153,9 @@ static struct worker_options worker_options(const struct gateway *g, const struc
             .compress = c->compress,
         },
         .catalog = c->catalog,
-        .usage_log = g->usage_log,
+        .ledger = g->view.ledger,
+        .budgets = g->view.budgets,
+        .strict = g->view.strict,
         .view = &g->view,
     };
 }
@@ -304,7 +296,7 @@ static void discard(struct gateway *g)
         if (g->threads[i].loop && !g->threads[i].running)
             loop_free(g->threads[i].loop);
     }
-    usage_log_close(g->usage_log);
+    gateway_books_close(g->books);
     if (g->control)
         loop_free(g->control);
     if (g->pid_fd >= 0)
@@ -324,15 +316,16 @@ static void discard(struct gateway *g)
 
 static enum err start(struct gateway *g, char why[512])
 {
-    enum err e = g->options.records_in_memory ? ERR_OK : own_data_dir(g, why);
+    enum err e = g->options.without_data ? ERR_OK : own_data_dir(g, why);
     g->control = loop_new(io_epoll(), NULL);
     if (!e && !g->control) {
         snprintf(why, 512, "the system gives no event loop: %s", strerror(errno));
         e = ERR_IO;
     }
     if (!e)
-        e = open_usage_log(g, why);
-    g->view = (struct gateway_view){g->workers, g->threads_n, g->usage_log, g->control ? loop_wall_us(g->control) : 0, &g->draining, &g->generation};
+        e = open_books(g, why);
+    if (!e)
+        g->view = view_of(g);
     if (!e)
         e = make_workers(g, why);
     if (!e)
@@ -370,7 +363,6 @@ enum err gateway_start(const struct gateway_options *o, struct gateway **ret, ch
     note_listening(g);
     sem_init(&g->acknowledged, 0, 0);
     pthread_barrier_init(&g->stopped, NULL, g->threads_n);
-    g->log_exchanges = o->config->log.exchanges;
     raise_descriptor_limit();
     enum err e = start(g, why);
     if (e && !g->threads[0].running)
@@ -392,15 +384,25 @@ static void log_errors(const struct config_errors *errors)
     arena_fini(&arena);
 }
 
+static bool same_text(const char *a, const char *b) { return a && b ? strcmp(a, b) == 0 : a == b; }
+
+static bool same_ledger(const struct config *a, const struct config *b)
+{
+    const struct config_ledger *x = &a->ledger, *y = &b->ledger;
+    return a->durability == b->durability && x->spool_bytes == y->spool_bytes && same_text(x->spool_path, y->spool_path) && x->keep_ns == y->keep_ns &&
+           x->checkpoint_every == y->checkpoint_every && same_text(x->origin, y->origin);
+}
+
 /* What a running gateway cannot change: it goes on as it was, and says so. */
 static void warn_of_unchangeable(const struct gateway *g, const struct config *next)
 {
     const struct config *now = g->config;
-    bool same = g->listening_n == next->listen_n && now->workers == next->workers && strcmp(g->data_dir, next->data_dir) == 0;
+    bool same = g->listening_n == next->listen_n && now->workers == next->workers && strcmp(g->data_dir, next->data_dir) == 0 &&
+                same_ledger(now, next);
     for (unsigned i = 0; same && i < g->listening_n; i++)
         same = entry_of(next, &g->listening[i]) != NULL;
     if (!same)
-        log_line(LOG_WARN, "listen, data and workers take effect at the next start; the rest is in force", NULL);
+        log_line(LOG_WARN, "listen, data, workers, durability and ledger take effect at the next start; the rest is in force", NULL);
 }
 
 bool gateway_reload(struct gateway *g)
@@ -416,9 +418,10 @@ bool gateway_reload(struct gateway *g)
     if (ok) {
         warn_of_unchangeable(g, next);
         next->catalog->generation = g->generation + 1;
+        gateway_books_use(g->books, next, g->config);
         order_all(g, use_config, next);
         log_set_level(next->log.level);
-        __atomic_store_n(&g->log_exchanges, next->log.exchanges, __ATOMIC_RELAXED);
+        gateway_books_log_exchanges(g->books, next->log.exchanges);
         struct config *before = g->config;
         next->workers = before->workers;
         g->config = next;

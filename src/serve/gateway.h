@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The gateway as a process: worker threads, the usage log, reload and drain. Made and steered from one thread (the one that takes signals).
+ * The gateway as a process: worker threads, the ledger and budgets, reload and drain. Made and steered from one thread (the one that takes signals).
  *
  *   gateway_start -> [gateway_reload]* -> gateway_stop
  *
- * Files in the data directory: usage.jsonl (records), entente.pid (locked while it runs), reload.status (how the last reload went).
+ * Files in the data directory: the ledger's (ledger/ledger.h), entente.pid (locked while it runs), reload.status (how the last reload went).
  */
 #ifndef ENTENTE_SERVE_GATEWAY_H
 #define ENTENTE_SERVE_GATEWAY_H
@@ -17,8 +17,8 @@ struct gateway;
 struct gateway_options {
     struct config *config;           /* taken; freed by gateway_stop, or by gateway_start when it fails */
     const struct config_world *world; /* for reloads; NULL: the process's own */
-    bool records_in_memory;          /* no data directory is touched: records only reach on_record */
-    void (*on_record)(void *owner, const struct usage_record *r, struct span line); /* on the writer's thread; may be NULL */
+    bool without_data;               /* no data directory: the ledger is in a temporary one, which goes with the gateway */
+    void (*on_record)(void *owner, const struct usage_record *r); /* on the writer's thread, when it is durable; may be NULL */
     void *owner;
 };
 

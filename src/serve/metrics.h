@@ -8,7 +8,8 @@
 
 #include "serve/worker.h"
 
-enum err metrics_write(const struct gateway_view *view, struct buf *out) MUST_CHECK;
-enum err metrics_write_status(const struct gateway_view *view, struct buf *out) MUST_CHECK;
+/* c: the catalog in force, whose budgets are shown as they stand now. */
+enum err metrics_write(const struct gateway_view *view, const struct catalog *c, int64_t now_us, struct buf *out) MUST_CHECK;
+enum err metrics_write_status(const struct gateway_view *view, const struct catalog *c, int64_t now_us, struct buf *out) MUST_CHECK;
 
 #endif

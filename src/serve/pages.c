@@ -56,14 +56,29 @@ static void reply_method(struct stream *s, const char *allow)
 
 static void healthz(struct page_call *p) { reply(p->stream, 200, SPAN("application/json"), SPAN("{\"status\":\"ok\"}\n")); }
 
+/* Spooling is ready, but says so: what is answered is on a disk, only not in the books yet. */
 static void readyz(struct page_call *p)
 {
-    const char *why = __atomic_load_n(p->view->draining, __ATOMIC_RELAXED)   ? "draining"
-                      : p->view->usage_log && usage_log_is_failing(p->view->usage_log) ? "the usage log cannot be written"
-                                                                                       : NULL;
-    char body[128];
-    int n = snprintf(body, sizeof body, "{\"status\":\"%s\"%s%s%s}\n", why ? "not ready" : "ready", why ? ",\"why\":\"" : "", why ? why : "", why ? "\"" : "");
-    reply(p->stream, why ? 503 : 200, SPAN("application/json"), span_of(body, (size_t)n));
+    struct ledger_status l;
+    struct buf body;
+    char why[sizeof l.why + 64] = "";
+    ledger_status(p->view->ledger, &l);
+    bool draining = __atomic_load_n(p->view->draining, __ATOMIC_RELAXED);
+    bool ready = !draining && l.admitting && !(p->view->strict && l.state != LEDGER_OK);
+    if (draining)
+        snprintf(why, sizeof why, "draining");
+    else if (l.state != LEDGER_OK)
+        snprintf(why, sizeof why, "the ledger cannot be written: %s%s", l.why, ready ? "; records go to the spool" : "");
+    buf_init(&body, 4096);
+    enum err e = buf_printf(&body, "{\"status\":\"%s\"", !ready ? "not ready" : why[0] ? "degraded" : "ready");
+    if (!e && why[0])
+        e = buf_append(&body, SPAN(",\"why\":"));
+    if (!e && why[0])
+        e = json_write_string(&body, span_str(why));
+    if (!e)
+        e = buf_append(&body, SPAN("}\n"));
+    reply(p->stream, ready && !e ? 200 : 503, SPAN("application/json"), buf_span(&body));
+    buf_fini(&body);
 }
 
 /* May this caller see the gateway's inside? Replies by itself when not. */
@@ -84,13 +99,13 @@ static bool is_operator(struct page_call *p)
 }
 
 /* A page of numbers for operators. */
-static void tell_numbers(struct page_call *p, enum err (*write_numbers)(const struct gateway_view *v, struct buf *out), struct span type)
+static void tell_numbers(struct page_call *p, enum err (*write_numbers)(const struct gateway_view *v, const struct catalog *c, int64_t now_us, struct buf *out), struct span type)
 {
     struct buf out;
     if (!is_operator(p))
         return;
     buf_init(&out, 64u * MIB);
-    enum err e = write_numbers(p->view, &out);
+    enum err e = write_numbers(p->view, p->catalog, loop_wall_us(stream_base(p->stream)->loop), &out);
     if (e)
         reply_error(p->stream, e, NULL);
     else

@@ -20,6 +20,7 @@ struct worker {
     struct client *client;
     struct server *server;
     struct exchanger *exchanger;
+    struct ledger *ledger;
     const struct gateway_view *view;
     uint64_t body_max;
     struct timer tick;
@@ -96,7 +97,9 @@ struct worker *worker_new(struct loop *l, const struct worker_options *o)
     w->body_max = o->server.body_max;
     w->client = client_new(l);
     w->server = server_new(l, &server);
-    struct exchanger_options exchanger = {.loop = l, .client = w->client, .usage_log = o->usage_log, .catalog = o->catalog, .limits = o->exchange};
+    w->ledger = o->ledger;
+    struct exchanger_options exchanger = {.loop = l, .client = w->client, .ledger = o->ledger, .budgets = o->budgets, .strict = o->strict,
+                                          .catalog = o->catalog, .limits = o->exchange};
     w->exchanger = exchanger_new(&exchanger);
     timer_init(&w->tick, l, tick, w);
     timer_set_in(&w->tick, TICK_NS);
@@ -127,12 +130,23 @@ void worker_drain(struct worker *w)
 
 bool worker_is_idle(const struct worker *w) { return server_is_idle(w->server); }
 
+/* Exchanges whose clients are gone wait for their records alone. */
+static void finish_exchanges(struct worker *w)
+{
+    while (stat_read(&exchanger_stats(w->exchanger)->under_way)) {
+        ledger_flush(w->ledger);
+        if (stat_read(&exchanger_stats(w->exchanger)->under_way))
+            loop_turn(w->loop); /* what the ledger's thread has told this loop */
+    }
+}
+
 void worker_free(struct worker *w)
 {
     if (!w)
         return;
     timer_clear(&w->tick);
     server_free(w->server); /* aborts what is left: their exchanges end with a record */
+    finish_exchanges(w);
     exchanger_free(w->exchanger);
     client_free(w->client);
     free(w);

@@ -15,7 +15,9 @@ struct worker_options {
     struct server_options server;      /* handler and owner are filled in here */
     struct exchange_limits exchange;
     struct catalog *catalog;           /* referenced */
-    struct usage_log *usage_log;
+    struct ledger *ledger;             /* outlives the worker */
+    struct budget_book *budgets;       /* likewise; may be NULL while no catalog has budgets */
+    bool strict;                       /* a hold is on disk before a provider is asked */
     const struct gateway_view *view;   /* what /metrics and /readyz show; outlives the worker */
 };
 
@@ -23,7 +25,9 @@ struct worker_options {
 struct gateway_view {
     struct worker **workers;
     unsigned workers_n;
-    const struct usage_log *usage_log;
+    struct ledger *ledger;
+    struct budget_book *budgets; /* or NULL */
+    bool strict;
     int64_t started_wall_us;
     const bool *draining;   /* relaxed */
     const uint64_t *generation; /* of the config in force, relaxed */
@@ -36,7 +40,7 @@ void worker_set_limits(struct worker *w, const struct server_options *server, co
 void worker_set_tls(struct worker *w, unsigned nth_listener, struct tls_context *tls);
 void worker_drain(struct worker *w);
 bool worker_is_idle(const struct worker *w);
-void worker_free(struct worker *w);
+void worker_free(struct worker *w); /* waits until what was under way is in the ledger */
 struct loop *worker_loop(const struct worker *w);
 const struct exchange_stats *worker_exchange_stats(const struct worker *w);
 const struct server_stats *worker_server_stats(const struct worker *w);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * The scenario and its audit; see scenario.h for what is audited. The clients keep what they saw in plain structs, and the audit reads the
- * usage log's file as anyone could, so that neither trusts the code it judges.
+ * ledger's file as anyone could, so that neither trusts the code it judges.
  */
 #include "sim/scenario.h"
 
@@ -16,12 +16,12 @@
 #include "neutral/tokenizer.h"
 #include "serve/worker.h"
 #include "sim/provider.h"
+#include "sim/sim_books.h"
 #include "sim/sim_net.h"
 
 #define PROVIDERS 3u
 #define CLIENTS 2u
 #define CALLS_MAX 24u
-#define USAGE_PATH "usage.jsonl"
 #define LOST_AFTER_NS (1800 * NS_PER_S) /* virtual: a call that has not ended by then hangs */
 
 /* What one call asked and saw. */
@@ -53,7 +53,7 @@ struct scenario {
     bool calm;                  /* nothing was asked to fail */
     struct loop *gateway_loop, *provider_loop[PROVIDERS], *client_loop[CLIENTS];
     struct worker *worker, *workers[1];
-    struct usage_log *usage_log;
+    struct sim_books books;
     struct catalog *catalog;
     struct gateway_view view;
     bool draining;
@@ -173,15 +173,14 @@ static void make_gateway(struct scenario *s)
     struct sock_address at;
     s->gateway_loop = sim_world_loop(s->world, "gateway");
     s->catalog = make_catalog(s);
-    struct usage_log_options log = {.path = USAGE_PATH, .threaded = false};
-    CHECK(usage_log_open(s->gateway_loop, &log, &s->usage_log) == ERR_OK);
+    sim_books_open(&s->books, s->gateway_loop);
     s->generation = 1;
-    s->view = (struct gateway_view){s->workers, 1, s->usage_log, 0, &s->draining, &s->generation};
+    s->view = (struct gateway_view){.workers = s->workers, .workers_n = 1, .ledger = s->books.ledger, .draining = &s->draining, .generation = &s->generation};
     struct worker_options o = {
         .server = {.connections_max = 100, .body_max = MIB, .head_timeout_ns = 20 * NS_PER_S, .body_timeout_ns = 60 * NS_PER_S,
                    .idle_timeout_ns = 60 * NS_PER_S, .write_timeout_ns = 60 * NS_PER_S, .body_bytes_max = 64u * MIB, .server_name = "entente"},
         .exchange = {.requests_max = 100, .answer_max = MIB, .memory_max = 256u * MIB, .ping_ns = 5 * NS_PER_S},
-        .catalog = s->catalog, .usage_log = s->usage_log, .view = &s->view,
+        .catalog = s->catalog, .ledger = s->books.ledger, .view = &s->view,
     };
     s->worker = s->workers[0] = worker_new(s->gateway_loop, &o);
     CHECK(sock_address_parse(SPAN("10.2.0.1:80"), &at) == ERR_OK);
@@ -375,13 +374,16 @@ static struct seen see(const struct sim_call *c)
     return seen;
 }
 
+/* The exchange's own record, and not one of an attempt that was used and lost. */
+static bool is_exchange(struct span line) { return line.n && !json_find(line, "attempt").n; }
+
 static struct span record_of(struct span log, const char *id, unsigned *ret_n)
 {
     struct span found = SPAN_NONE, rest = log;
     *ret_n = 0;
     while (rest.n) {
         struct span line = span_cut(&rest, '\n'), value = json_find(line, "id");
-        if (value.n == strlen(id) + 2 && memcmp(value.p + 1, id, value.n - 2) == 0) {
+        if (is_exchange(line) && value.n == strlen(id) + 2 && memcmp(value.p + 1, id, value.n - 2) == 0) {
             found = line;
             ++*ret_n;
         }
@@ -451,7 +453,7 @@ static void audit_sums(struct scenario *s, struct span log)
     int64_t input = 0, output = 0, n;
     while (rest.n) {
         struct span line = span_cut(&rest, '\n');
-        lines += line.n > 0;
+        lines += is_exchange(line);
         for (int i = 0; i < 2; i++) {
             static const char *const paths[2][2] = {{"usage.input", "usage.cache_read"}, {"usage.output", "usage.reasoning"}};
             for (int k = 0; k < 2; k++)
@@ -460,7 +462,7 @@ static void audit_sums(struct scenario *s, struct span log)
         }
     }
     if (lines != outcomes(&s->result))
-        complain(s, "%u lines in the usage log, %u exchanges", lines, outcomes(&s->result));
+        complain(s, "%u records in the ledger, %u exchanges", lines, outcomes(&s->result));
     int64_t made_input = 0, made_output = 0;
     for (unsigned i = 0; i < PROVIDERS; i++) {
         struct sim_count count = sim_provider_count(s->provider[i]);
@@ -473,12 +475,15 @@ static void audit_sums(struct scenario *s, struct span log)
 
 static void audit(struct scenario *s)
 {
-    usage_log_flush(s->usage_log);
-    struct span log = sim_world_file(s->world, USAGE_PATH);
+    struct buf lines;
+    buf_init(&lines, 64u * MIB);
+    if (sim_books_read(&s->books, &lines) != ERR_OK)
+        complain(s, "the ledger cannot be read");
     count_outcomes(s);
     for (unsigned i = 0; i < s->calls; i++)
-        audit_call(s, &s->call[i], log);
-    audit_sums(s, log);
+        audit_call(s, &s->call[i], buf_span(&lines));
+    audit_sums(s, buf_span(&lines));
+    buf_fini(&lines);
 }
 
 static void audit_leftovers(struct scenario *s, struct loop *l, const char *name)
@@ -510,7 +515,7 @@ static void take_down(struct scenario *s)
     for (unsigned i = 0; i < PROVIDERS; i++)
         sim_provider_free(s->provider[i]);
     sim_world_run_for(s->world, 300 * NS_PER_S);
-    usage_log_close(s->usage_log);
+    sim_books_close(&s->books);
     catalog_unref(s->catalog);
     audit_leftovers(s, s->gateway_loop, "gateway");
     for (unsigned i = 0; i < PROVIDERS; i++)

@@ -194,7 +194,7 @@ def test_no_secret_and_no_prompt_in_logs_records_metrics_or_errors():
         seen += [g.ask(key="sk-wrong-canary")]
         g.records(4)
         pages = g.request("GET", "/metrics", key="admin-canary-key")[2].decode() + g.request("GET", "/admin/v1/status", key="admin-canary-key")[2].decode()
-        everything = g.log() + pages + open(os.path.join(g.folder, "data", "usage.jsonl")).read() + "".join(str(h) + d.decode() for _, h, d in seen)
+        everything = g.log() + pages + json.dumps(g.entries()) + "".join(str(h) + d.decode() for _, h, d in seen)
         for secret in (prompt, g.key, "provider-secret-canary", "admin-canary-key", "sk-wrong-canary"):
             assert secret not in everything, secret
 

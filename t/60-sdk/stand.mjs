@@ -2,8 +2,8 @@
 // What the tests stand on: simulated providers, gateways before them, and SDK clients whose every HTTP answer is noted. `audit` holds what
 // a test caused against the provider's own count and against the gateway's usage records.
 import { strict as assert } from 'node:assert';
-import { spawn } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { spawn, spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -71,12 +71,9 @@ export async function startGateway({ providers, models, more = '' }) {
   return {
     url,
     records() {
-      try {
-        return readFileSync(join(folder, 'data', 'usage.jsonl'), 'utf8').split('\n').slice(0, -1).map((line) => JSON.parse(line));
-      } catch (e) {
-        if (e.code === 'ENOENT') return [];
-        throw e;
-      }
+      const done = spawnSync(PROGRAM, ['ledger', 'export', '--format', 'json', '--data', join(folder, 'data')], { encoding: 'utf8', maxBuffer: 1 << 28 });
+      if (done.status !== 0) throw new Error(`entente ledger export: ${done.stderr}`);
+      return done.stdout.split('\n').slice(0, -1).map((line) => JSON.parse(line)).filter((e) => (e.kind ?? 'usage') === 'usage' && e.attempt === undefined);
     },
     async stop() {
       const code = await child.stop();

@@ -313,16 +313,18 @@ class Gateway:
         status, headers, data = self.ask(body, **options)
         return status, headers, payloads(data) if status == 200 else data
 
-    def records(self, n=None, timeout=10):
-        """The usage records, once there are at least n."""
-        path = os.path.join(self.folder, "data", "usage.jsonl")
+    def entries(self):
+        """Every entry of the ledger, as `entente ledger export` writes it. None while there is no ledger yet."""
+        done = subprocess.run([ENTENTE, "ledger", "export", "--format", "json", "--data", os.path.join(self.folder, "data")], capture_output=True, text=True,
+                              check=False, env=self.env)
+        assert done.returncode == 0 or "there is no" in done.stderr, done.stderr
+        return [json.loads(line) for line in done.stdout.splitlines()] if done.returncode == 0 else None
+
+    def records(self, n=None, timeout=10, lost=False):
+        """The usage records, once there are at least n; with those of lost attempts where lost says so."""
         until = time.monotonic() + timeout * SLOW
         while True:
-            try:
-                with open(path) as f:
-                    found = [json.loads(line) for line in f if line.endswith("\n")]
-            except FileNotFoundError:
-                found = []
+            found = [e for e in self.entries() or [] if e.get("kind", "usage") == "usage" and (lost or "attempt" not in e)]
             if n is None or len(found) >= n or time.monotonic() > until:
                 assert n is None or len(found) == n, "%d records instead of %d: %s" % (len(found), n, found)
                 return found

@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * HOLD: before a provider is asked, the most that the request can cost there is set aside, in every budget that it falls under and in the
+ * ledger. Chooses the deployment, too: one whose provider's or seller's budget is exhausted is passed over, the next of the plan is tried.
+ *
+ *   plan -> next deployment -> budgets -> ledger -> DIAL
+ *             ^--- its own budget refuses       `-> (strict: waits for the disk)
+ *
+ * The first hold of an exchange is submitted before its first wait, so the ids of a worker reach the ledger in rising order; the ledger
+ * relies on that. A token is never less than a byte, so the body's size bounds the input without a look at it; only where that does not fit are
+ * the tokens counted.
+ */
+#include <stdio.h>
+
+#include "exchange/exchange_private.h"
+#include "neutral/count.h"
+
+#define MEDIA_TOKENS 16384               /* that an image, a recording or a file behind a link may come to, beside its bytes in the body */
+#define TOKENS_MAX INT64_C(1000000000000) /* of one request; what is beyond is nonsense, and products with prices still fit */
+#define BYTES_PER_TOKEN 4
+
+/* ---- the most it can be ---- */
+
+static int64_t bounded(int64_t tokens) { return tokens < TOKENS_MAX ? tokens : TOKENS_MAX; }
+
+static int64_t input_by_bytes(const struct exchange *x)
+{
+    return (int64_t)exchange_body(x).n + (int64_t)x->facts->media_n * MEDIA_TOKENS;
+}
+
+static int64_t input_by_count(struct exchange *x)
+{
+    if (x->input_counted == 0)
+        x->input_counted = meter_count_input(x, x->hold_for->encoding);
+    int64_t counted = x->input_counted + (int64_t)x->facts->media_n * MEDIA_TOKENS, bytes = input_by_bytes(x);
+    return x->input_counted < 0 || counted > bytes ? bytes : counted;
+}
+
+static int64_t output_most(const struct exchange *x)
+{
+    int64_t one = x->facts->output_tokens_max >= 0 ? x->facts->output_tokens_max : x->model->output_max ? x->model->output_max : MODEL_OUTPUT_MAX;
+    return x->api == API_OPENAI_EMBEDDINGS ? 0 : bounded(bounded(one) * x->facts->outputs);
+}
+
+static money dearer(money a, money b) { return a > b ? a : b; }
+
+/* What is set aside: where the client asks for a tier of service, the dearer of that and the usual one, for the provider may serve either. */
+struct worst {
+    struct charge_lines lines; /* of the usual tier; of the asked one where that has none */
+    struct budget_amounts amounts;
+};
+
+static struct worst worst_case(struct exchange *x, int64_t input)
+{
+    struct charge_lines usual = charge_find(x, x->hold_for, SPAN_NONE, input), asked = usual;
+    if (x->facts->service_tier.n)
+        asked = charge_find(x, x->hold_for, x->facts->service_tier, input);
+    struct worst w = {.lines = {usual.buy ? usual.buy : asked.buy, usual.sell ? usual.sell : asked.sell}};
+    int64_t output = output_most(x);
+    money buy = dearer(price_worst(usual.buy, input, output), price_worst(asked.buy, input, output));
+    money sell = dearer(price_worst(usual.sell, input, output), price_worst(asked.sell, input, output));
+    w.amounts = charge_amounts(x, &w.lines, buy, sell);
+    return w;
+}
+
+/* ---- the budgets ---- */
+
+static struct budget_facts budget_facts(const struct exchange *x, const struct price_line *buy)
+{
+    return (struct budget_facts){
+        .key = x->key ? span_str(x->key->name) : SPAN_NONE,
+        .department = x->key ? span_str(x->key->department) : SPAN_NONE,
+        .party = x->key ? span_str(x->key->party) : SPAN_NONE,
+        .provider = span_str(x->hold_for->provider->name),
+        .seller = buy ? span_str(buy->book->seller) : SPAN_NONE,
+        .model = x->facts->model,
+        .now_us = loop_wall_us(x->owner->options.loop),
+    };
+}
+
+static enum err take(struct exchange *x, int64_t input, struct worst *ret, const struct budget **ret_refused)
+{
+    const struct budget_set *set = &x->binding->catalog->budgets;
+    *ret = worst_case(x, input);
+    if (!set->budgets_n)
+        return ERR_OK;
+    struct budget_facts facts = budget_facts(x, ret->lines.buy);
+    if (!x->budget_hold)
+        x->budget_hold = ARENA_NEW(&x->arena, struct budget_hold);
+    return budget_take(x->owner->options.budgets, set, &facts, &ret->amounts, x->budget_hold, ret_refused);
+}
+
+void hold_settle(struct exchange *x, const struct budget_amounts *actual)
+{
+    if (x->budget_hold)
+        budget_settle(x->owner->options.budgets, x->budget_hold, actual);
+    x->hold = NULL;
+}
+
+static void give_back(struct exchange *x)
+{
+    if (x->budget_hold)
+        budget_release(x->owner->options.budgets, x->budget_hold);
+}
+
+/* By the bytes; if that does not fit, but a prompt of nothing would, by the count. */
+static enum err take_smallest(struct exchange *x, struct worst *ret, const struct budget **ret_refused)
+{
+    enum err e = x->input_counted ? ERR_BUDGET : take(x, input_by_bytes(x), ret, ret_refused);
+    if (e != ERR_BUDGET)
+        return e;
+    if (!x->input_counted && take(x, 0, ret, ret_refused) != ERR_OK)
+        return ERR_BUDGET; /* who has nothing left does not make us count */
+    give_back(x);
+    return take(x, input_by_count(x), ret, ret_refused);
+}
+
+static bool is_of_deployment(const struct budget *b) { return b->scope == BUDGET_PROVIDER || b->scope == BUDGET_SELLER; }
+
+static void complain_of_budget(struct exchange *x, const struct budget *b)
+{
+    char message[256];
+    snprintf(message, sizeof message, "the budget \"%s\" is exhausted: what this request may cost is more than what is left of it", b->name);
+    exchange_complain(x, ERR_BUDGET, b->name, message);
+    stat_add(&x->owner->stats.budget_refused, 1);
+    x->pass_status = 0;
+}
+
+/* ---- the ledger ---- */
+
+static void hold_done(void *owner, enum err e)
+{
+    struct exchange *x = owner;
+    if (x->step != EXCHANGE_HOLD)
+        return; /* the client left; the record that ends this hold is under way */
+    if (e)
+        exchange_complain(x, ERR_LEDGER, NULL, NULL);
+    exchange_go(x, e ? EXCHANGE_REFUSE : EXCHANGE_DIAL);
+}
+
+static void fill_ledger_hold(const struct exchange *x, const struct worst *w, struct ledger_hold *h)
+{
+    h->issuer = x->owner->id_high;
+    h->counter = x->number;
+    h->wall_us = x->started_wall_us;
+    h->api = (uint8_t)x->api;
+    h->stream = x->facts->stream;
+    record_set_name(h->key, span_str(x->key ? x->key->name : ""));
+    record_set_name(h->department, span_str(x->key ? x->key->department : ""));
+    record_set_name(h->party, span_str(x->key ? x->key->party : ""));
+    record_set_name(h->model_asked, x->facts->model);
+    record_set_name(h->provider, span_str(x->hold_for->provider->name));
+    record_set_name(h->model, deployment_model(x->hold_for, x->facts->model));
+    h->buy = w->lines.buy;
+    h->sell = w->lines.sell;
+    h->input_expected = x->input_counted > 0 ? x->input_counted : (int64_t)exchange_body(x).n / BYTES_PER_TOKEN;
+    h->output_max = output_most(x);
+    h->held = w->amounts.buy;
+}
+
+static enum exchange_step submit(struct exchange *x, const struct worst *w)
+{
+    const struct exchanger_options *o = &x->owner->options;
+    struct exchange_hold *h = x->hold = ARENA_NEW(&x->arena, struct exchange_hold);
+    fill_ledger_hold(x, w, &h->ledger);
+    h->ticket = (struct ledger_ticket){.op = LEDGER_HOLD, .hold = &h->ledger, .loop = o->loop, .owner = x};
+    if (o->strict)
+        h->ticket.done = hold_done;
+    ledger_submit(o->ledger, &h->ticket);
+    return o->strict ? EXCHANGE_WAIT : EXCHANGE_DIAL;
+}
+
+/* ---- the step ---- */
+
+enum exchange_step exchange_hold(struct exchange *x)
+{
+    const struct budget *refused = NULL;
+    struct worst worst;
+    const struct deployment *before = x->hold_for;
+    x->hold_for = plan_next(&x->plan, x->deployment, x->retry_here);
+    if (x->hold && x->hold_for == before)
+        return EXCHANGE_DIAL; /* asked again: what was set aside still is */
+    give_back(x); /* of the deployment that failed */
+    while (x->hold_for && take_smallest(x, &worst, &refused) == ERR_BUDGET) {
+        bool was_asked = x->hold_for == x->deployment;
+        complain_of_budget(x, refused);
+        x->hold_for = is_of_deployment(refused) && !was_asked ? plan_next(&x->plan, x->deployment, x->retry_here) : NULL;
+    }
+    return x->hold_for ? submit(x, &worst) : EXCHANGE_REFUSE;
+}
