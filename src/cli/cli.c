@@ -14,6 +14,7 @@ static const struct cli_command commands[] = {
     {"check", cli_check, "find every mistake in a config file"},
     {"explain", cli_explain, "show the plan for a request: who may answer, in what order, and why"},
     {"key", cli_key, "make, list and revoke keys of clients"},
+    {"price", cli_price, "check, list, compare and import price books"},
     {"ledger", cli_ledger, "balances, checks, proofs and copies of the books"},
     {"reload", cli_reload, "check the config, then let the running gateway load it"},
     {"settle", cli_settle, "statements of a period, and the booking of its terms"},
@@ -122,6 +123,16 @@ static void tell_unknown(const struct cli_syntax *s, struct span name)
     cli_error(s, near.best ? "unknown option %.*s: did you mean %s?" : "unknown option %.*s", SPAN_ARG(name), near.best);
 }
 
+static bool add_to_list(const struct cli_syntax *s, const struct cli_option *o, const char *value)
+{
+    bool fits = o->list->n < COUNT_OF(o->list->items);
+    if (fits)
+        o->list->items[o->list->n++] = value;
+    else
+        cli_error(s, "%s can be said %zu times", o->name, COUNT_OF(o->list->items));
+    return fits;
+}
+
 /* One option that begins at argv[*at]; moves *at to its last word. */
 static bool read_option(int argc, char **argv, int *at, const struct cli_syntax *s)
 {
@@ -144,8 +155,8 @@ static bool read_option(int argc, char **argv, int *at, const struct cli_syntax 
         cli_error(s, "%s needs a value", o->name);
         return false;
     }
-    *o->value = equals ? equals + 1 : argv[++*at];
-    return true;
+    const char *value = equals ? equals + 1 : argv[++*at];
+    return o->list ? add_to_list(s, o, value) : (*o->value = value, true);
 }
 
 bool cli_read_options(int argc, char **argv, const struct cli_syntax *s, int *ret_code)

@@ -15,7 +15,7 @@ enum { CLI_DONE = 0, CLI_FAILED = 1, CLI_USAGE = 2 };
 int cli_main(int argc, char **argv);
 
 typedef int cli_run_fn(int argc, char **argv);
-cli_run_fn cli_serve, cli_demo, cli_check, cli_explain, cli_sim, cli_key, cli_ledger, cli_reload, cli_settle, cli_top, cli_version;
+cli_run_fn cli_serve, cli_demo, cli_check, cli_explain, cli_sim, cli_key, cli_ledger, cli_price, cli_reload, cli_settle, cli_top, cli_version;
 
 /* ---- menus ---- */
 
@@ -37,10 +37,16 @@ int cli_run_menu(const struct cli_menu *m, int argc, char **argv);
 
 /* ---- options ---- */
 
+struct cli_list { /* of the values of an option that may be said more than once */
+    const char *items[64];
+    unsigned n;
+};
+
 struct cli_option {
     const char *name;   /* "--config" */
     const char **value; /* where its value goes; or */
-    bool *flag;         /* what it sets */
+    bool *flag;         /* what it sets; or */
+    struct cli_list *list;
 };
 
 struct cli_syntax {

@@ -4,13 +4,14 @@
  */
 #include <stdio.h>
 
-#include "cli/cli.h"
+#include "cli/cli_price.h"
 
 static const char usage[] =
     "usage: entente check --config FILE\n"
     "\n"
     "Reads a config file as `entente serve` would, with its secrets and certificates, and starts nothing.\n"
-    "Every mistake is a line `file:line:column: message` on stderr, and the exit code 2. Silent and 0 when all is right.\n";
+    "Every mistake is a line `file:line:column: message` on stderr, and the exit code 2. Silent and 0 when all is right.\n"
+    "Where there are price books, a deployment without a price is a warning, `unpriced: …`.\n";
 
 int cli_check(int argc, char **argv)
 {
@@ -30,6 +31,8 @@ int cli_check(int argc, char **argv)
         return CLI_USAGE;
     }
     struct config *c = cli_load_config(path);
+    if (c)
+        cli_warn_unpriced(c->catalog);
     config_free(c);
     return c ? CLI_DONE : CLI_USAGE;
 }

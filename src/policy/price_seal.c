@@ -96,12 +96,23 @@ static int by_validity(const void *left, const void *right)
     return order ? order : order_i64(a->rank, b->rank);
 }
 
+static int order_but_step(const struct price_line *a, const struct price_line *b)
+{
+    int order = order_names(a, b);
+    order = order ? order : strcmp(a->tier, b->tier);
+    return order ? order : order_clock(&a->clock, &b->clock);
+}
+
+int price_order_condition(const struct price_line *a, const struct price_line *b)
+{
+    int order = order_but_step(a, b);
+    return order ? order : order_i64(a->above_input, b->above_input);
+}
+
 static int order_steps(const struct price_line *a, const struct price_line *b)
 {
     int order = order_i64((intptr_t)a->book, (intptr_t)b->book);
-    order = order ? order : order_names(a, b);
-    order = order ? order : strcmp(a->tier, b->tier);
-    return order ? order : order_clock(&a->clock, &b->clock);
+    return order ? order : order_but_step(a, b);
 }
 
 static int by_step(const void *left, const void *right)
