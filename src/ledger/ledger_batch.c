@@ -88,6 +88,8 @@ enum err ledger_transact_once(struct ledger *l, ledger_work_fn *work, void *argu
         l->committed = projection_size(&l->projection);
         l->status.commits++;
         l->status.commit_ns_total += ledger_now_ns(l) - start_ns;
+        if (l->status.state == LEDGER_OK)
+            l->status.why[0] = 0;
         return ERR_OK;
     }
     if (l->store_error)

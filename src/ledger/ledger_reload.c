@@ -143,7 +143,8 @@ static enum err load_price(void *owner, uint32_t id, struct span text, uint64_t 
 static enum err load_account(void *owner, uint32_t account, uint32_t currency, money posted)
 {
     struct projection *p = owner;
-    p->balances[projection_balance(p, account, currency) - 1].posted = posted;
+    uint32_t balance = projection_balance(p, account, currency); /* may move the array */
+    p->balances[balance - 1].posted = posted;
     return ERR_OK;
 }
 

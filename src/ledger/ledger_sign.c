@@ -39,7 +39,8 @@ static enum err write_key(struct ledger *l, struct buf *text)
     enum err e = l->disk->open(l->disk->owner, l->key_path, true, &file);
     if (e)
         return e;
-    e = l->disk->write(file, 0, buf_span(text));
+    e = l->disk->reserve(file, buf_bytes(text));
+    e = e ? e : l->disk->write(file, 0, buf_span(text));
     e = e ? e : l->disk->sync(file);
     l->disk->close(file);
     return e;
@@ -106,6 +107,16 @@ static enum err adopt_key(struct ledger *l, struct identity *id, char why[512])
     return e;
 }
 
+/* What a crash can leave of a file that was being made: its beginning, or zeros. Only of interest before the store knows a key. */
+static bool is_torn(struct span text)
+{
+    struct span head = SPAN("PRIVATE+KEY+");
+    bool zeros = true;
+    for (size_t i = 0; i < text.n; i++)
+        zeros = zeros && text.p[i] == 0;
+    return zeros || span_eq(span_to(text, head.n), span_to(head, text.n));
+}
+
 static enum err find_key(struct ledger *l, struct identity *id, struct buf *text, char why[512])
 {
     struct span origin = buf_bytes(&id->origin) ? buf_span(&id->origin) : span_str(l->options.origin ? l->options.origin : DEFAULT_ORIGIN);
@@ -116,9 +127,10 @@ static enum err find_key(struct ledger *l, struct identity *id, struct buf *text
         snprintf(why, 512, "ledger.origin: %.*s is no name for a log: like a host and a path, without spaces and plus signs", SPAN_ARG(origin));
         return ERR_SYNTAX;
     }
-    if (e == ERR_NOT_FOUND)
+    bool parses = !e && signer_parse(buf_span(text), &l->signer) == ERR_OK;
+    if (e == ERR_NOT_FOUND || (!e && !parses && !buf_bytes(&id->public_key) && is_torn(buf_span(text))))
         e = make_key(l, origin, text);
-    else if (!e && signer_parse(buf_span(text), &l->signer) != ERR_OK)
+    else if (!e && !parses)
         return complain(l, ERR_SYNTAX, "this is no key of a ledger: put the right file there", why);
     return e ? complain(l, e, "the key cannot be read or written: look at the rights of the file and of its directory", why) : ERR_OK;
 }

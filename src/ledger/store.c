@@ -40,8 +40,9 @@ struct store {
 /* What every connection is told. A damaged cell is to be seen where it is read. */
 static const char pragmas[] = "PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON; PRAGMA temp_store = MEMORY;";
 
-/* What a writer's connection is told, before the tables are made: the journal's mode is in the file. Full: a commit is on the disk when it returns. */
-static const char writer_pragmas[] = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 4000; "
+/* What a writer's connection is told, before the tables are made: the journal's mode is in the file. Extra, and before the mode is changed: a commit is on
+ * the disk when it returns, and so is the end of the rollback journal by which the mode is changed. A power cut that brings it back would undo all. */
+static const char writer_pragmas[] = "PRAGMA synchronous = EXTRA; PRAGMA journal_mode = WAL; PRAGMA wal_autocheckpoint = 4000; "
                                      "PRAGMA journal_size_limit = 67108864;";
 
 static enum err complain(struct store *s, enum err e, const char *sentence)
