@@ -133,7 +133,7 @@ static void show_request(struct show *s, const struct entry_usage *u)
 {
     char id[RECORD_ID_BYTES];
     record_id_write(u->issuer, u->counter, id);
-    label(s, "request");
+    label(s, "request id");
     PUT(s, u->attempt ? "%s, its attempt %u, which was lost\n" : "%s\n", id, u->attempt);
     line_time(s, "began", u->wall_us);
     line_time(s, "booked", u->booked_us);
