@@ -139,18 +139,29 @@ enum err period_parse(const struct zone *z, struct span label, struct period *re
     return ERR_OK;
 }
 
-/* "+02:00", "Z", or nothing: by the clocks in z. */
-static enum err from_local(const struct zone *z, int64_t local_s, struct span offset, int64_t *ret_s)
+/* "10:00:00" off the front. */
+static bool take_clock(struct span *rest, int64_t *ret_s)
 {
-    int said[2] = {0}, sign = span_starts(offset, SPAN("-")) ? -1 : 1;
-    if (offset.n == 0) {
-        *ret_s = zone_first_s(z, local_s);
-        return ERR_OK;
-    }
-    if (!span_eq(offset, SPAN("Z")) && ((offset.p[0] != '+' && sign > 0) || !read_form(span_from(offset, 1), "99:99", said) || said[0] > 23 || said[1] > 59))
-        return ERR_SYNTAX;
-    *ret_s = local_s - sign * (said[0] * 3600 + said[1] * 60);
-    return ERR_OK;
+    int said[3] = {0};
+    if (!read_form(span_to(*rest, 8), "99:99:99", said) || said[0] > 23 || said[1] > 59 || said[2] > 59)
+        return false;
+    *ret_s = said[0] * 3600 + said[1] * 60 + said[2];
+    *rest = span_from(*rest, 8);
+    return true;
+}
+
+/* "Z" or "+02:00". */
+static bool read_offset(struct span text, int64_t *ret_s)
+{
+    int said[2] = {0};
+    bool west = span_starts(text, SPAN("-"));
+    *ret_s = 0;
+    if (span_eq(text, SPAN("Z")))
+        return true;
+    if ((!west && !span_starts(text, SPAN("+"))) || !read_form(span_from(text, 1), "99:99", said) || said[0] > 23 || said[1] > 59)
+        return false;
+    *ret_s = (said[0] * 3600 + said[1] * 60) * (west ? -1 : 1);
+    return true;
 }
 
 /* ".25" off the front; false when a point is followed by none or by more than six digits. */
@@ -168,23 +179,28 @@ static bool take_decimals(struct span *rest, int64_t *ret_us)
     return n > 1;
 }
 
+/* What follows the date: "T10:00:00.25+02:00". day_s: the date's midnight, by no clock in particular. */
+static enum err parse_clock(const struct zone *z, int64_t day_s, struct span text, int64_t *ret_us)
+{
+    int64_t clock_s, decimals_us, offset_s;
+    struct span rest = span_from(text, 1);
+    if (!span_starts(text, SPAN("T")) || !take_clock(&rest, &clock_s) || !take_decimals(&rest, &decimals_us))
+        return ERR_SYNTAX;
+    if (rest.n && !read_offset(rest, &offset_s))
+        return ERR_SYNTAX;
+    int64_t local_s = day_s + clock_s;
+    *ret_us = (rest.n ? local_s - offset_s : zone_first_s(z, local_s)) * US_PER_S + decimals_us;
+    return ERR_OK;
+}
+
 enum err zone_parse_time(const struct zone *z, struct span text, int64_t *ret_us)
 {
     struct period day;
-    int said[3] = {0}, date[3] = {0};
-    int64_t decimals_us, wall_s;
-    struct span time = span_from(text, 11), rest = span_from(time, 8);
-    enum err e = period_parse(z, span_to(text, 10), &day);
-    if (e || !read_form(span_to(text, 10), "9999-99-99", date))
+    int date[3] = {0};
+    if (!read_form(span_to(text, 10), "9999-99-99", date) || period_parse(z, span_to(text, 10), &day))
         return ERR_SYNTAX;
-    if (text.n == 10) {
-        *ret_us = day.from_us;
-        return ERR_OK;
-    }
-    if (text.p[10] != 'T' || !read_form(span_to(time, 8), "99:99:99", said) || said[0] > 23 || said[1] > 59 || said[2] > 59 || !take_decimals(&rest, &decimals_us))
-        return ERR_SYNTAX;
-    e = from_local(z, calendar_days(date[0], date[1], date[2]) * S_PER_DAY + said[0] * 3600 + said[1] * 60 + said[2], rest, &wall_s);
-    if (!e)
-        *ret_us = wall_s * US_PER_S + decimals_us;
-    return e;
+    if (text.n > 10)
+        return parse_clock(z, calendar_days(date[0], date[1], date[2]) * S_PER_DAY, span_from(text, 10), ret_us);
+    *ret_us = day.from_us;
+    return ERR_OK;
 }

@@ -410,7 +410,8 @@ struct taking {
     const struct budget *refused;
 };
 
-static enum err find_budgets(const struct budget_book *k, const struct budget_set *set, const struct budget_facts *f, const struct budget_amounts *a, struct taking *t)
+static enum err find_budgets(const struct budget_book *k, const struct budget_set *set, const struct budget_facts *f, const struct budget_amounts *a,
+                             struct taking *t)
 {
     for (unsigned i = 0; i < set->budgets_n; i++) {
         const struct budget *b = &set->budgets[i];

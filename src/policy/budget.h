@@ -83,8 +83,8 @@ void budget_settle(struct budget_book *k, struct budget_hold *h, const struct bu
 void budget_release(struct budget_book *k, struct budget_hold *h);
 /* Part of a hold becomes posted while the rest stays held: a failed attempt that was used. The held amount is not lowered. */
 void budget_post(struct budget_book *k, struct budget_hold *h, const struct budget_amounts *actual);
-/* At start: what the ledger has booked in the running periods; added to what is there. f->now_us: when it was. */
-enum err budget_restore(struct budget_book *k, const struct budget_set *set, const struct budget_facts *f, const struct budget_amounts *posted) MUST_CHECK; /* ERR_NO_MEMORY */
+/* At start: what the ledger has booked in the running periods; added to what is there. f->now_us: when it was. ERR_NO_MEMORY. */
+enum err budget_restore(struct budget_book *k, const struct budget_set *set, const struct budget_facts *f, const struct budget_amounts *posted) MUST_CHECK;
 
 /* For pages, metrics, top: what each budget stands at now. `each`: only those that have asked in this period. */
 struct budget_standing {

@@ -42,7 +42,7 @@ enum err commit_required(int64_t from_us, const struct milestone *m, unsigned n,
 
 /* R8: whole minor units (decimals 0 to 15), truncated towards zero; the remainder stays in the account. */
 money settle_minor_units(money m, int decimals);
-/* Lines rounded for display so that they add up to the settled total: largest remainder; display(-x) = -display(x). ERR_RANGE: their sum overflows. */
+/* Lines rounded for display so that they add up to the settled total: largest remainder; display(-x) = -display(x). ERR_RANGE: the sum overflows. */
 enum err settle_display(const money *lines, unsigned n, int decimals, money *out, money *ret_total) MUST_CHECK;
 
 /* R9: converts at a rate (to per from), rounding in favour of the fx account: down, so that it pays out less and takes in more. ERR_RANGE. */

@@ -161,7 +161,8 @@ static enum err slice_shorten(const struct waterfall *w, struct waterfall_state 
     return ERR_OK;
 }
 
-enum err waterfall_unwind(const struct waterfall *w, struct waterfall_state *s, struct waterfall_slice *slices, unsigned *n, money pot, money *ret_rest)
+enum err waterfall_unwind(const struct waterfall *w, struct waterfall_state *s, struct waterfall_slice *slices, unsigned *n, money pot,
+                           money *ret_rest)
 {
     if (pot < 0)
         return ERR_RANGE;

@@ -45,9 +45,11 @@ struct waterfall_slice { /* what one tier gave of one pot */
 enum err waterfall_check(const struct waterfall *w, char why[WATERFALL_WHY_BYTES]) MUST_CHECK;
 /* Distributes one pot slice by slice from the state, and advances the state. *ret_n slices, at most tiers_n. Nobody passes a stop of the tier that
  * pays: where rounding would, the unit goes to the others. ERR_RANGE, state untouched: pot negative, or somebody's total would overflow. */
-enum err waterfall_distribute(const struct waterfall *w, struct waterfall_state *s, money pot, struct waterfall_slice *out, unsigned *ret_n) MUST_CHECK;
+enum err waterfall_distribute(const struct waterfall *w, struct waterfall_state *s, money pot, struct waterfall_slice *out,
+                              unsigned *ret_n) MUST_CHECK;
 /* Takes back `pot` from the newest of the n slices (newest last), which it shortens (pro rata to what they gave) or drops; the state goes back with
  * them. R7. What exceeds them all is left in *ret_rest, a receivable of the caller's. ERR_RANGE, nothing touched: pot negative. */
-enum err waterfall_unwind(const struct waterfall *w, struct waterfall_state *s, struct waterfall_slice *slices, unsigned *n, money pot, money *ret_rest) MUST_CHECK;
+enum err waterfall_unwind(const struct waterfall *w, struct waterfall_state *s, struct waterfall_slice *slices, unsigned *n, money pot,
+                          money *ret_rest) MUST_CHECK;
 
 #endif

@@ -52,7 +52,8 @@ static void write_down(void *owner, const struct budget *b, struct span who, uns
     char amount[MONEY_TEXT_BYTES];
     size_t n = strlen(d->told);
     (void)budget_counters(d->book); /* would wait for ever if the lock were held */
-    (void)snprintf(d->told + n, sizeof d->told - n, "%s%s%.*s %u%% %s %s; ", b->name, who.n ? "/" : "", SPAN_ARG(who), percent, money_format(amount, spent, 0).p, p->label);
+    (void)snprintf(d->told + n, sizeof d->told - n, "%s%s%.*s %u%% %s %s; ", b->name, who.n ? "/" : "", SPAN_ARG(who), percent,
+                   money_format(amount, spent, 0).p, p->label);
 }
 
 static void desk_open(struct desk *d, unsigned n)

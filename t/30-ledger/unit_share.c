@@ -253,7 +253,10 @@ TEST(equity_and_the_capped_right_compare_as_the_table_says)
     static const struct {
         int profit;
         int capped, equity; /* ten thousandths of a billion */
-    } rows[] = {{50, 290067, 165000}, {100, 535067, 330000}, {200, 920000, 660000}, {278, 920000, 917400}, {279, 920000, 920700}, {400, 920000, 1320000}};
+    } rows[] = {
+        {50, 290067, 165000}, {100, 535067, 330000}, {200, 920000, 660000}, {278, 920000, 917400}, {279, 920000, 920700},
+        {400, 920000, 1320000},
+    };
     struct waterfall w = partnership(13 * BN_CENTS, 92 * BN_CENTS, 150 * BN_CENTS);
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
         struct waterfall_state s = {0};
@@ -354,7 +357,8 @@ static struct waterfall random_waterfall(void)
             random_shares(t, w.parties_n);
             t->stops_n = i + 1 < w.tiers_n ? 1 + random_below(3) : 0;
             for (unsigned k = 0; k < t->stops_n; k++)
-                t->stops[k] = (struct waterfall_stop){random_below(w.parties_n), 1 + random_below(random_below(2) ? 40 : 40000), random_below(3) == 0};
+                t->stops[k] = (struct waterfall_stop){random_below(w.parties_n), 1 + random_below(random_below(2) ? 40 : 40000),
+                                                      random_below(3) == 0};
         }
     } while (waterfall_check(&w, why));
     return w;
@@ -562,7 +566,10 @@ TEST(whole_minor_units_are_settled_and_the_rest_stays)
         const char *amount;
         int decimals;
         const char *settled;
-    } rows[] = {{"12.349", 2, "12.34"}, {"-12.349", 2, "-12.34"}, {"0.009999999999999", 2, "0"}, {"1999.9", 0, "1999"}, {"-0.0019", 3, "-0.001"}, {"5", 15, "5"}};
+    } rows[] = {
+        {"12.349", 2, "12.34"}, {"-12.349", 2, "-12.34"}, {"0.009999999999999", 2, "0"}, {"1999.9", 0, "1999"}, {"-0.0019", 3, "-0.001"},
+        {"5", 15, "5"},
+    };
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
         money amount = 0, settled = 0;
         REQUIRE(money_parse(span_str(rows[i].amount), &amount) == ERR_OK && money_parse(span_str(rows[i].settled), &settled) == ERR_OK);
