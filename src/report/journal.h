@@ -31,10 +31,10 @@ struct journal {
     const struct journal_dialect *dialect;
     struct arena arena;            /* names */
     struct journal_row *rows;
-    uint32_t rows_n, rows_max;
+    uint32_t rows_n, rows_room;
     struct index by_name, by_pair;
     struct journal_group *groups;
-    uint32_t groups_n, groups_max;
+    uint32_t groups_n, groups_room;
     uint32_t touched;              /* first row of the list of today's */
     struct period day;             /* until_us 0: none yet */
     bool opened;

@@ -4,6 +4,8 @@
  */
 #include "report/movement.h"
 
+#include <stdio.h>
+
 #include "base/limits.h"
 
 #define NAMES_BYTES (8u * KIB) /* four accounts of two names of RECORD_NAME_BYTES, every byte escaped, with room; never moves */
@@ -99,4 +101,13 @@ enum err movements_of(struct books *b, const struct walk_step *s, struct movemen
         return e;
     e = add_buy(b, m, &u);
     return e ? e : add_sell(b, m, &u);
+}
+
+struct span movement_classes(char out[MOVEMENT_CLASSES_BYTES], uint32_t classes)
+{
+    size_t n = 0;
+    for (int c = 0; c < USAGE_CLASSES; c++)
+        if (classes >> c & 1)
+            n += (size_t)snprintf(out + n, MOVEMENT_CLASSES_BYTES - n, "%s%s", n ? " " : "", usage_class_name((enum usage_class)c));
+    return span_of(out, n);
 }

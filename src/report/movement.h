@@ -36,4 +36,7 @@ void movements_fini(struct movements *m);
 enum err movements_of(struct books *b, const struct walk_step *s, struct movements *m) MUST_CHECK;
 bool movement_usage_of(const struct walk_step *s, struct movement_usage *ret); /* false: the step is no usage */
 
+#define MOVEMENT_CLASSES_BYTES 256
+struct span movement_classes(char out[MOVEMENT_CLASSES_BYTES], uint32_t classes); /* names of the classes whose bits are set, with spaces between */
+
 #endif

@@ -2,13 +2,11 @@
  *
  * Exports as rows: comma-separated values with one row for each usage entry and each transfer, and JSON lines as books.h writes them.
  */
-#include <stdio.h>
-
 #include "base/clock.h"
 #include "base/json.h"
 #include "dialect/dialect.h"
-#include "report/movement.h"
 #include "report/export.h"
+#include "report/movement.h"
 #include "report/text.h"
 
 /* ---- comma-separated values ---- */
@@ -68,18 +66,9 @@ static void put_who_and_what(struct csv *c, struct books *b, const struct walk_s
     csv_number(c, u->requests);
 }
 
-static void put_classes(struct csv *c, uint32_t classes)
-{
-    char names[256];
-    size_t n = 0;
-    for (int i = 0; i < USAGE_CLASSES; i++)
-        if (classes >> i & 1)
-            n += (size_t)snprintf(names + n, sizeof names - n, "%s%s", n ? " " : "", usage_class_name((enum usage_class)i));
-    csv_text(c, span_of(names, n));
-}
-
 static void put_leg(struct csv *c, struct books *b, uint32_t price, bool is_buy, struct span buyer, money amount, uint32_t unpriced)
 {
+    char names[MOVEMENT_CLASSES_BYTES];
     const struct price_line *line = books_price(b, price);
     csv_text(c, is_buy ? span_str(line ? line->book->seller : "") : buyer);
     csv_word(c, line ? line->book->currency : NULL);
@@ -87,7 +76,7 @@ static void put_leg(struct csv *c, struct books *b, uint32_t price, bool is_buy,
         csv_money(c, amount);
     else
         csv_word(c, NULL);
-    put_classes(c, unpriced);
+    csv_text(c, movement_classes(names, unpriced));
 }
 
 static void put_usage_money(struct csv *c, struct books *b, const struct walk_step *s, const struct movement_usage *u)

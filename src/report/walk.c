@@ -18,7 +18,7 @@ struct walk {
     uint64_t gap_until;        /* the entry after a gap; == expected: no gap */
     int64_t gap_until_us;
     struct rollup *rollups;    /* of the gap */
-    size_t rollups_n, rollups_max;
+    size_t rollups_n, rollups_room;
 };
 
 static enum err on_entry(void *owner, uint64_t seq, const struct entry *e, struct span body)
@@ -44,13 +44,9 @@ static enum err keep_rollup(void *owner, const struct rollup *r)
     struct walk *w = owner;
     if (r->first_seq < w->expected || r->first_seq >= w->gap_until)
         return ERR_OK;
-    if (w->rollups_n == w->rollups_max) {
-        size_t max = w->rollups_max ? 2 * w->rollups_max : 256;
-        struct rollup *more = reallocarray(w->rollups, max, sizeof *more);
-        if (!more)
-            return ERR_NO_MEMORY;
-        w->rollups = more;
-        w->rollups_max = max;
+    if (w->rollups_n == w->rollups_room) {
+        w->rollups_room = w->rollups_room ? 2 * w->rollups_room : 256;
+        CHECK((w->rollups = reallocarray(w->rollups, w->rollups_room, sizeof *w->rollups)));
     }
     w->rollups[w->rollups_n++] = *r;
     return ERR_OK;

@@ -108,8 +108,8 @@ def scratch(tmp_path_factory):
             for name in os.listdir(ROOT):
                 if not name.startswith((".", "build")):
                     os.symlink(os.path.join(ROOT, name), os.path.join(folder, name))
-            os.makedirs(os.path.join(folder, "build"))
-            for name in ("entente", "sim"):
+            os.makedirs(os.path.join(folder, "build", "t", "harness"))
+            for name in ("entente", "sim", "t/harness/make-books"):
                 os.symlink(os.path.join(os.path.dirname(PROGRAM), name), os.path.join(folder, "build", name))
         return made[page]
     return get
@@ -142,7 +142,7 @@ def test_commands_of_a_page_do_what_it_says(page, line, text, why, scratch, alon
     needs_the_program()
     if "build/sim" in text and not os.path.exists(os.path.join(os.path.dirname(PROGRAM), "sim")):
         pytest.skip("build/sim is not built")
-    missing = [c for c in ("jq", "curl") if re.search(r"(^|[|(]\s*)%s " % c, text, re.M) and not shutil.which(c)]
+    missing = [c for c in ("jq", "curl", "hledger", "ledger", "bean-check") if re.search(r"(^|[|(]\s*)%s " % c, text, re.M) and not shutil.which(c)]
     if missing:
         pytest.skip("%s is not installed" % ", ".join(missing))
     if not alone and re.search(r":80\d\d\b|:40\d\d\b|entente serve|make run", text):

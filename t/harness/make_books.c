@@ -12,6 +12,7 @@
  */
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <time.h>
 
 #include "base/check.h"
@@ -111,7 +112,7 @@ static const struct {
     const char *provider, *model, *asked;
 } deployments[] = {{"azure-eu", "gpt-4.1", "gpt-4o"}, {"azure-eu", "o3-mini", "o3-mini"}, {"vertex-eu", "gemini-2.5-flash", "gemini"},
                    {"my-vllm", "meta-llama/Llama-4", "llama"}, {"gold:mine", "oracle", "oracle"}};
-static const char *const bad_names[] = {"legal", "Legal", "R&D: 100% \"a, b\"; (x)", "=1+2", "B\xc3\xbc" "cher", "1st", "-_-", "two  spaces", "\xe6\x97\xa5\xf0\x9f\x98\x80",
+static const char *const bad_names[] = {"legal", "Legal", "R&D: 100% \"a, b\"; (x)", "=1+2", "M\xc3\xbcnchen", "1st", "-_-", "two  spaces", "\xe6\x97\xa5\xf0\x9f\x98\x80",
                                         "gpt-2D-20 --", "+49", "@home", "'tis", " edge "};
 static const char *const plain_names[] = {"legal", "research", "support"};
 static bool plain;
@@ -185,12 +186,31 @@ static void make_record(struct usage_record *r, const struct price_list *prices,
     r->provider_cost_nano = below(4) ? -1 : (int64_t)(r->buy.amount / 1000000 + below(3));
 }
 
-static void book(struct ledger *l, const struct usage_record *r)
+/* Many at a time, as from a busy gateway: what is booked together is booked at the same moment. */
+#define BATCH_MAX 64u
+static struct batch {
+    struct usage_record records[BATCH_MAX];
+    struct ledger_ticket tickets[BATCH_MAX];
+    unsigned n, max;
+} batch;
+
+static void book(struct ledger *l)
 {
-    struct ledger_ticket t = {.op = LEDGER_POST, .record = r};
-    ledger_submit(l, &t);
+    for (unsigned i = 0; i < batch.n; i++) {
+        batch.tickets[i] = (struct ledger_ticket){.op = LEDGER_POST, .record = &batch.records[i]};
+        ledger_submit(l, &batch.tickets[i]);
+    }
     ledger_flush(l);
-    CHECK(t.error == ERR_OK);
+    for (unsigned i = 0; i < batch.n; i++)
+        CHECK(batch.tickets[i].error == ERR_OK);
+    batch.n = 0;
+}
+
+static struct usage_record *next_record(struct ledger *l)
+{
+    if (batch.n == batch.max)
+        book(l);
+    return &batch.records[batch.n++];
 }
 
 /* ---- postings ---- */
@@ -230,19 +250,19 @@ struct wish {
 
 static void fill(struct ledger *l, const struct wish *w, const struct price_list *prices)
 {
-    static struct usage_record r; /* zero: the parts that no record fills are the same in all runs */
     int64_t step_us = (int64_t)w->days * DAY_US / (w->requests ? w->requests : 1);
+    batch.max = w->requests < 5000 ? 1 : BATCH_MAX;
     for (unsigned i = 0; i < w->requests; i++) {
         now_us = FIRST_US + i * step_us + below((unsigned)(step_us > 1000000000 ? 1000000000 : step_us) + 1);
-        if (below(50) == 0) {
-            make_record(&r, prices, i, 1);
-            book(l, &r);
-        }
-        make_record(&r, prices, i, 0);
-        book(l, &r);
-        if (w->requests < 40 || i % (w->requests / 20) == 0)
+        if (below(50) == 0)
+            make_record(next_record(l), prices, i, 1);
+        make_record(next_record(l), prices, i, 0);
+        if (w->requests < 40 || i % (w->requests / 20) == 0) {
+            book(l);
             post_some(l, i);
+        }
     }
+    book(l);
     now_us = FIRST_US + (int64_t)w->days * DAY_US;
 }
 
@@ -276,6 +296,7 @@ int main(int argc, char **argv)
         fprintf(stderr, "usage: make-books DIR [--seed N] [--requests N] [--days N] [--plain] [--compact DAYS]\n");
         return 2;
     }
+    mkdir(w.dir, 0700); /* or it is there */
     chance = (w.seed + 1) * UINT64_C(0x9e3779b97f4a7c15);
     struct price_list *prices = make_prices();
     if (ledger_open(&(struct ledger_options){.dir = w.dir, .checkpoint_every = 1000}, &l, why) != ERR_OK) {
