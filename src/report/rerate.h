@@ -8,7 +8,7 @@
  * `old` one and whose seq lies in its ranges; the ranges are made so that these are exactly the entries that it was computed from.
  *
  * The detail of a correction is JSON, and all that is needed to compute it again:
- *   {"leg":"buy"|"sell","provider":…,"model":…,"buyer":…,"period":…,"entries":n,"old":{"digest":…,"book":…,"text":…}|null,"new":{…},
+ *   {"leg":"buy"|"sell","provider":…,"model":…,"buyer":…,"period":…,"entries":n,"old":{"digest":…,"book":…,"seller":…,"currency":…,"text":…}|null,"new":{…},
  *    "usage":{CLASS:quantity},"old_amount":"…","new_amount":"…","ranges":[[first,last],…]}
  */
 #ifndef ENTENTE_REPORT_RERATE_H

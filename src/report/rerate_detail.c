@@ -49,6 +49,8 @@ static void write_price(struct json_out *o, const char *key, const struct price_
     json_out_open(o, '{');
     write_text(o, "digest", span_str(hex));
     write_text(o, "book", span_str(line->book->name));
+    write_text(o, "seller", span_str(line->book->seller));
+    write_text(o, "currency", span_str(line->book->currency));
     write_text(o, "text", span_str(line->text));
     json_out_close(o, '}');
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Terms of every book, unit by unit from the first that the ledger knows: each unit stands on what was booked, or will be, for those before it. A
- * book may have versions; for a unit the one that was known last counts. A book that sells to everybody ("*") is settled with each buyer by himself.
+ * Terms between every two parties, unit by unit from the first that the ledger knows: each unit stands on what was booked, or will be, for those before
+ * it. Terms are about all that the pair deals in, by whatever book it was charged, and go by their name: the same name in a later book continues it. A book
+ * for everybody ("*") is settled with each buyer by himself.
  */
 #include "report/settle.h"
 
@@ -10,10 +11,11 @@
 #include "base/json.h"
 #include "base/limits.h"
 
-/* One agreement between two parties, over all units. */
+/* What one party sells to another in one currency, over all units and by whatever books. */
 struct dealing {
-    const struct price_book *version; /* any of its books: its name and parties are theirs */
-    struct span buyer;                /* never "*" */
+    struct span seller, buyer;        /* buyer never "*" */
+    const char *currency;
+    bool sold;                        /* by us */
     struct term_use *before;          /* sums by provider and model */
     unsigned before_n, before_room;
     struct term_past *past;
@@ -30,12 +32,6 @@ struct walk {
     unsigned closings_n, closings_room;
 };
 
-static bool is_same_dealing(const struct dealing *d, const struct price_book *b, struct span buyer)
-{
-    return strcmp(d->version->name, b->name) == 0 && strcmp(d->version->seller, b->seller) == 0 && strcmp(d->version->buyer, b->buyer) == 0 &&
-           span_eq(d->buyer, buyer);
-}
-
 /* Doubles an array of the arena when it is full. */
 static void *grow(struct arena *a, void *old, size_t each, unsigned n, unsigned *room)
 {
@@ -48,47 +44,100 @@ static void *grow(struct arena *a, void *old, size_t each, unsigned n, unsigned 
     return bigger;
 }
 
+/* ---- who deals with whom ---- */
+
 static void add_dealing(struct walk *w, const struct price_book *b, struct span buyer)
 {
+    struct span seller = span_str(b->seller);
     for (unsigned i = 0; i < w->n; i++)
-        if (is_same_dealing(&w->dealings[i], b, buyer))
+        if (span_eq(w->dealings[i].seller, seller) && span_eq(w->dealings[i].buyer, buyer) && strcmp(w->dealings[i].currency, b->currency) == 0)
             return;
     w->dealings = grow(w->s->arena, w->dealings, sizeof *w->dealings, w->n, &w->room);
-    w->dealings[w->n++] = (struct dealing){.version = b, .buyer = buyer};
+    w->dealings[w->n++] = (struct dealing){.seller = seller, .buyer = buyer, .currency = b->currency,
+                                           .sold = span_eq(seller, span_str(w->s->options->self))};
 }
 
-/* Every book with terms; one for everybody, for each who bought by it. */
+static bool has_own_book(const struct price_list *l, const char *seller, struct span buyer)
+{
+    bool has = false;
+    for (unsigned i = 0; i < l->books_n; i++)
+        has = has || (strcmp(l->books[i]->seller, seller) == 0 && span_eq(span_str(l->books[i]->buyer), buyer));
+    return has;
+}
+
+/* A book for everybody deals with each who bought by it. */
+static void find_buyers(struct walk *w, const struct price_book *b)
+{
+    for (unsigned i = 0; i < w->s->sums.rows_n; i++) {
+        const struct sums_row *r = w->s->rows[i];
+        const struct price_line *line = books_price(w->s->options->books, r->price);
+        if (r->sell && line && strcmp(line->book->seller, b->seller) == 0 && strcmp(line->book->currency, b->currency) == 0)
+            add_dealing(w, b, settle_buyer(w->s, r));
+    }
+}
+
 static void find_dealings(struct walk *w)
 {
     const struct price_list *l = w->s->options->prices;
     for (unsigned i = 0; i < l->books_n; i++) {
-        const struct price_book *b = l->books[i];
-        if (!b->terms_n)
-            continue;
-        if (strcmp(b->buyer, "*") != 0)
-            add_dealing(w, b, span_str(b->buyer));
-        for (unsigned r = 0; r < w->s->sums.rows_n && strcmp(b->buyer, "*") == 0; r++) {
-            const struct price_line *line = books_price(w->s->options->books, w->s->rows[r]->price);
-            if (w->s->rows[r]->sell && line && strcmp(line->book->name, b->name) == 0)
-                add_dealing(w, b, settle_buyer(w->s, w->s->rows[r]));
-        }
+        if (l->books[i]->terms_n && strcmp(l->books[i]->buyer, "*") == 0)
+            find_buyers(w, l->books[i]);
+        else if (l->books[i]->terms_n)
+            add_dealing(w, l->books[i], span_str(l->books[i]->buyer));
     }
 }
 
-/* The version of the dealing's book for a unit: of those that are valid in it the one known last, then valid from the latest. */
-static const struct price_book *version_of(const struct walk *w, const struct dealing *d)
+/* ---- which terms are in force ---- */
+
+static bool applies(const struct walk *w, const struct dealing *d, const struct price_book *b)
 {
     const struct price_list *l = w->s->options->prices;
-    const struct price_book *best = NULL;
-    for (unsigned i = 0; i < l->books_n; i++) {
-        const struct price_book *b = l->books[i];
-        if (strcmp(b->name, d->version->name) != 0 || strcmp(b->seller, d->version->seller) != 0 || strcmp(b->buyer, d->version->buyer) != 0 ||
-            b->valid_from_us >= w->unit.until_us || b->valid_until_us <= w->unit.from_us)
-            continue;
-        if (!best || b->known_from_us > best->known_from_us || (b->known_from_us == best->known_from_us && b->valid_from_us > best->valid_from_us))
-            best = b;
+    bool for_all = strcmp(b->buyer, "*") == 0 && !has_own_book(l, b->seller, d->buyer);
+    return span_eq(span_str(b->seller), d->seller) && strcmp(b->currency, d->currency) == 0 && (for_all || span_eq(span_str(b->buyer), d->buyer)) &&
+           b->valid_from_us < w->unit.until_us && b->valid_until_us > w->unit.from_us;
+}
+
+static bool is_later(const struct price_book *a, const struct price_book *b)
+{
+    return a->known_from_us != b->known_from_us ? a->known_from_us > b->known_from_us : a->valid_from_us > b->valid_from_us;
+}
+
+/* Terms of the unit: of those with one name that of the book which was known last, then valid from the latest. */
+struct in_force {
+    struct price_term *terms;
+    struct price_book *books; /* by term: a copy of its book, as long as any book of the unit has a term of that name */
+    unsigned n, terms_room, books_room;
+};
+
+static void put_in_force(struct walk *w, const struct price_term *t, const struct price_book *b, struct in_force *f)
+{
+    unsigned i = 0;
+    while (i < f->n && strcmp(f->terms[i].name, t->name) != 0)
+        i++;
+    if (i == f->n) {
+        f->terms = grow(w->s->arena, f->terms, sizeof *f->terms, f->n, &f->terms_room);
+        f->books = grow(w->s->arena, f->books, sizeof *f->books, f->n, &f->books_room);
+        f->terms[i] = *t;
+        f->books[i] = *b;
+        f->n++;
+        return;
     }
-    return best;
+    struct price_book other = f->books[i];
+    if (is_later(b, &other)) {
+        f->terms[i] = *t;
+        f->books[i] = *b;
+    }
+    f->books[i].valid_from_us = other.valid_from_us < b->valid_from_us ? other.valid_from_us : b->valid_from_us;
+    f->books[i].valid_until_us = other.valid_until_us > b->valid_until_us ? other.valid_until_us : b->valid_until_us;
+}
+
+static void find_in_force(struct walk *w, const struct dealing *d, struct in_force *f)
+{
+    const struct price_list *l = w->s->options->prices;
+    *f = (struct in_force){.n = 0};
+    for (unsigned i = 0; i < l->books_n; i++)
+        for (unsigned k = 0; applies(w, d, l->books[i]) && k < l->books[i]->terms_n; k++)
+            put_in_force(w, &l->books[i]->terms[k], l->books[i], f);
 }
 
 /* ---- usage of a dealing ---- */
@@ -96,9 +145,8 @@ static const struct price_book *version_of(const struct walk *w, const struct de
 static bool is_of_dealing(const struct walk *w, const struct dealing *d, const struct sums_row *r)
 {
     const struct price_line *line = books_price(w->s->options->books, r->price);
-    bool sold_by_us = span_eq(span_str(d->version->seller), span_str(w->s->options->self));
-    return line && r->sell == sold_by_us && strcmp(line->book->name, d->version->name) == 0 && strcmp(line->book->seller, d->version->seller) == 0 &&
-           (!r->sell || span_eq(settle_buyer(w->s, r), d->buyer));
+    return line && r->sell == d->sold && span_eq(span_str(line->book->seller), d->seller) && strcmp(line->book->currency, d->currency) == 0 &&
+           (d->sold ? span_eq(settle_buyer(w->s, r), d->buyer) : span_eq(span_str(line->book->buyer), d->buyer));
 }
 
 struct uses {
@@ -118,37 +166,31 @@ static void take_row(struct walk *w, const struct sums_row *r, struct uses *u)
                 .quantity = r->count[c], .price = line->price[c], .amount = line->price[c] == PRICE_NONE ? 0 : money_of(r->count[c], line->price[c])};
 }
 
-static bool is_hour_of(const struct sums_row *hour, const struct sums_row *r)
-{
-    return hour->from_us == r->from_us && hour->price == r->price && hour->provider == r->provider && hour->model == r->model &&
-           hour->buyer == r->buyer && hour->sell == r->sell && hour->estimated == r->estimated;
-}
-
 /* The hours of a row whose uses begin at `first`. */
 static void take_hours(struct walk *w, const struct sums_row *r, unsigned first, struct uses *u)
 {
-    for (unsigned i = 0; i < w->s->sums.hours_n; i++) {
-        const struct sums_row *hour = &w->s->sums.hours[i];
+    const struct sums_row *hours = w->s->sums.hours;
+    for (uint32_t i = r->first_hour; i; i = hours[i - 1].next_hour) {
         unsigned use = first;
-        for (unsigned c = 0; c < USAGE_CLASSES && is_hour_of(hour, r); c++) {
-            if (hour->count[c]) {
+        for (unsigned c = 0; c < USAGE_CLASSES; c++) {
+            if (hours[i - 1].count[c]) {
                 u->hours = grow(w->s->arena, u->hours, sizeof *u->hours, u->hours_n, &u->hours_room);
-                u->hours[u->hours_n++] = (struct term_hour){use, hour->hour, hour->count[c]};
+                u->hours[u->hours_n++] = (struct term_hour){use, hours[i - 1].hour, hours[i - 1].count[c]};
             }
             use += r->count[c] != 0;
         }
     }
 }
 
-/* Corrections of usage carry in their detail which book they took money from, and to which they gave it. */
-static void take_correction(struct walk *w, const struct dealing *d, const struct posting_row *p, const char *book, const char *amount, int sign, struct uses *u)
+/* Corrections of usage carry in their detail from whom they took money back, and to whom they gave it. */
+static void take_correction(struct walk *w, const struct dealing *d, const struct posting_row *p, const char *seller, const char *currency, const char *amount,
+                            int sign, struct uses *u)
 {
     struct arena *a = w->s->arena;
     money m;
     bool sold = span_eq(posting_detail_text(a, p->detail, "leg"), SPAN("sell"));
-    if (!span_eq(posting_detail_text(a, p->detail, book), span_str(d->version->name)) || !posting_detail_money(p->detail, amount, &m) ||
-        sold != span_eq(span_str(d->version->seller), span_str(w->s->options->self)) ||
-        (sold && !span_eq(posting_detail_text(a, p->detail, "buyer"), d->buyer)))
+    if (sold != d->sold || !span_eq(posting_detail_text(a, p->detail, seller), d->seller) || !posting_detail_money(p->detail, amount, &m) ||
+        !span_eq(posting_detail_text(a, p->detail, currency), span_str(d->currency)) || (sold && !span_eq(posting_detail_text(a, p->detail, "buyer"), d->buyer)))
         return;
     u->at[u->n++] = (struct term_use){.provider = posting_detail_text(a, p->detail, "provider"), .model = posting_detail_text(a, p->detail, "model"),
                                       .usage = TERMS_CORRECTION, .price = PRICE_NONE, .amount = sign * m};
@@ -160,12 +202,12 @@ static void take_corrections(struct walk *w, const struct dealing *d, struct use
         const struct posting_row *p = &w->s->postings.rows[i];
         if (p->cause != POSTING_CORRECTION || p->at_us < w->unit.from_us || p->at_us >= w->unit.until_us)
             continue;
-        take_correction(w, d, p, "old.book", "old_amount", -1, u);
-        take_correction(w, d, p, "new.book", "new_amount", 1, u);
+        take_correction(w, d, p, "old.seller", "old.currency", "old_amount", -1, u);
+        take_correction(w, d, p, "new.seller", "new.currency", "new_amount", 1, u);
     }
 }
 
-static void collect_uses(struct walk *w, const struct dealing *d, const struct price_book *b, unsigned until_row, struct uses *u)
+static void collect_uses(struct walk *w, const struct dealing *d, bool with_hours, unsigned until_row, struct uses *u)
 {
     *u = (struct uses){.at = ARENA_ARRAY(w->s->arena, struct term_use, (until_row - w->row) * USAGE_CLASSES + 2 * w->s->postings.n)};
     for (unsigned i = w->row; i < until_row; i++) {
@@ -174,7 +216,7 @@ static void collect_uses(struct walk *w, const struct dealing *d, const struct p
         if (!is_of_dealing(w, d, r))
             continue;
         take_row(w, r, u);
-        if (b && terms_needs_hours(b))
+        if (with_hours)
             take_hours(w, r, first, u);
     }
     take_corrections(w, d, u);
@@ -223,23 +265,16 @@ static const char *account_of_payee(struct settle *s, struct span party, const c
     return text_account(s, "liabilities:payable", party, SPAN("terms"));
 }
 
-static struct posting_transfer transfer_of(struct walk *w, const struct dealing *d, const struct term_line *line)
+static struct posting_transfer transfer_of(struct walk *w, const struct dealing *d, const char *book_name, const struct term_line *line)
 {
     const struct price_term *t = line->term;
     struct settle *s = w->s;
     bool share = t->kind == TERM_SHARE;
-    struct span book = span_str(d->version->name), name = span_str(t->name);
+    struct span book = span_str(book_name), name = span_str(t->name);
     const char *payer = account_of_payer(s, share ? span_str(t->from) : d->buyer, share ? "expenses:share" : "expenses:terms", book, name);
-    const char *payee = account_of_payee(s, share ? span_str(t->to) : span_str(d->version->seller), share ? "income:share" : "income:terms", book, name);
+    const char *payee = account_of_payee(s, share ? span_str(t->to) : d->seller, share ? "income:share" : "income:terms", book, name);
     bool back = line->amount < 0;
-    return (struct posting_transfer){back ? payee : payer, back ? payer : payee, d->version->currency, back ? -line->amount : line->amount};
-}
-
-static struct span key_of(struct walk *w, const struct dealing *d, const struct term_line *line)
-{
-    bool for_all = strcmp(d->version->buyer, "*") == 0;
-    return arena_printf(w->s->arena, "close:%s%s%.*s:%s:%.*s", d->version->name, for_all ? "/" : "", SPAN_ARG(for_all ? d->buyer : SPAN("")), w->unit.label,
-                        SPAN_ARG(line->name));
+    return (struct posting_transfer){back ? payee : payer, back ? payer : payee, d->currency, back ? -line->amount : line->amount};
 }
 
 static void remember(struct walk *w, struct dealing *d, struct span term, enum posting_cause cause, money amount)
@@ -248,60 +283,83 @@ static void remember(struct walk *w, struct dealing *d, struct span term, enum p
     d->past[d->past_n++] = (struct term_past){term, cause, amount};
 }
 
+static bool is_closing_of(struct walk *w, const struct dealing *d, const struct posting_row *p)
+{
+    struct arena *a = w->s->arena;
+    return p->at_us == w->unit.until_us - 1 && span_starts(p->key, SPAN("close:")) && span_eq(posting_detail_text(a, p->detail, "seller"), d->seller) &&
+           span_eq(posting_detail_text(a, p->detail, "buyer"), d->buyer) && span_eq(posting_detail_text(a, p->detail, "currency"), span_str(d->currency));
+}
+
 /* Lines of this unit that were booked: they stay as they were, and are the past of the next unit. */
 static void remember_booked(struct walk *w, struct dealing *d)
 {
-    struct arena *a = w->s->arena;
     money amount;
     for (unsigned i = 0; i < w->s->postings.n; i++) {
         const struct posting_row *p = &w->s->postings.rows[i];
-        if (p->at_us != w->unit.until_us - 1 || !span_starts(p->key, SPAN("close:")) || !posting_detail_money(p->detail, "amount", &amount))
-            continue;
-        if (span_eq(posting_detail_text(a, p->detail, "book"), span_str(d->version->name)) &&
-            span_eq(posting_detail_text(a, p->detail, "seller"), span_str(d->version->seller)) &&
-            span_eq(posting_detail_text(a, p->detail, "buyer"), d->buyer))
-            remember(w, d, posting_detail_text(a, p->detail, "term"), p->cause, amount);
+        if (is_closing_of(w, d, p) && posting_detail_money(p->detail, "amount", &amount))
+            remember(w, d, posting_detail_text(w->s->arena, p->detail, "term"), p->cause, amount);
     }
 }
 
-static void close_line(struct walk *w, struct dealing *d, const struct term_line *line)
+/* By whatever book: a version that became known after the period was closed changes nothing in it. */
+static bool is_booked(struct walk *w, const struct dealing *d, const struct term_line *line)
 {
-    struct span key = key_of(w, d, line);
-    if (postings_find(&w->s->postings, key))
+    struct span end = arena_printf(w->s->arena, ":%s:%.*s", w->unit.label, SPAN_ARG(line->name));
+    bool booked = false;
+    for (unsigned i = 0; i < w->s->postings.n && !booked; i++)
+        booked = span_ends(w->s->postings.rows[i].key, end) && is_closing_of(w, d, &w->s->postings.rows[i]);
+    return booked;
+}
+
+static void close_line(struct walk *w, struct dealing *d, const struct price_book *b, const struct term_line *line)
+{
+    bool for_all = strcmp(b->buyer, "*") == 0;
+    struct span key = arena_printf(w->s->arena, "close:%s%s%.*s:%s:%.*s", b->name, for_all ? "/" : "", SPAN_ARG(for_all ? d->buyer : SPAN("")), w->unit.label,
+                                   SPAN_ARG(line->name));
+    if (is_booked(w, d, line))
         return;
-    remember(w, d, line->name, line->cause, line->amount);
+    remember(w, d, span_str(line->term->name), line->cause, line->amount);
     w->closings = grow(w->s->arena, w->closings, sizeof *w->closings, w->closings_n, &w->closings_room);
     w->closings[w->closings_n++] = (struct statement_closing){
-        .cause = line->cause, .key = key, .memo = line->how, .detail = line->detail, .transfer = transfer_of(w, d, line), .period = w->unit,
+        .cause = line->cause, .key = key, .memo = line->how, .detail = line->detail, .transfer = transfer_of(w, d, b->name, line), .period = w->unit,
         .ended = w->s->options->now_us >= w->unit.until_us};
 }
 
-static enum err compute_lines(struct walk *w, struct dealing *d, const struct price_book *b, const struct uses *u)
+static void explain(struct walk *w, const struct dealing *d, enum err e)
 {
-    struct price_book with_buyer = *b;
+    const char *what = e == ERR_TOO_LARGE ? "one of them is about so many prices that its detail does not fit an entry; name models or providers in it" : err_sentence(e);
+    snprintf(w->s->out->why, sizeof w->s->out->why, "what %.*s sells to %.*s: the terms of %s cannot be computed: %s", SPAN_ARG(d->seller), SPAN_ARG(d->buyer),
+             w->unit.label, what);
+}
+
+static enum err compute_lines(struct walk *w, struct dealing *d, const struct in_force *f, const struct uses *u)
+{
     struct term_line *lines;
     unsigned n;
-    with_buyer.buyer = arena_strdup(w->s->arena, d->buyer);
-    const struct terms_input in = {.book = &with_buyer, .period = w->unit, .zone = w->s->options->zone, .uses = u->at, .uses_n = u->n,
+    const struct price_book all = {.name = "", .seller = arena_strdup(w->s->arena, d->seller), .buyer = arena_strdup(w->s->arena, d->buyer),
+                                   .terms = f->terms, .terms_n = f->n};
+    struct price_book with_currency = all;
+    memcpy(with_currency.currency, f->books[0].currency, sizeof with_currency.currency);
+    const struct terms_input in = {.book = &with_currency, .of = f->books, .period = w->unit, .zone = w->s->options->zone, .uses = u->at, .uses_n = u->n,
                                    .before = d->before, .before_n = d->before_n, .hours = u->hours, .hours_n = u->hours_n,
                                    .past = d->past, .past_n = d->past_n};
     enum err e = terms_compute(w->s->arena, &in, &lines, &n);
-    if (e) {
-        snprintf(w->s->out->why, sizeof w->s->out->why, "the terms of book \"%s\" for %s cannot be computed: %s", b->name, w->unit.label,
-                 e == ERR_TOO_LARGE ? "one of them is about so many prices that its detail does not fit an entry; name models or providers in it" : err_sentence(e));
-        return e;
-    }
-    for (unsigned i = 0; i < n; i++)
-        close_line(w, d, &lines[i]);
-    return ERR_OK;
+    if (e)
+        explain(w, d, e);
+    for (unsigned i = 0; i < n && !e; i++)
+        close_line(w, d, &f->books[lines[i].term - f->terms], &lines[i]);
+    return e;
 }
 
 static enum err close_dealing(struct walk *w, struct dealing *d, unsigned until_row)
 {
-    const struct price_book *b = version_of(w, d);
+    struct in_force f;
     struct uses u;
-    collect_uses(w, d, b, until_row, &u);
-    enum err e = b ? compute_lines(w, d, b, &u) : ERR_OK;
+    enum err e = ERR_OK;
+    find_in_force(w, d, &f);
+    collect_uses(w, d, w->s->sums.with_hours, until_row, &u);
+    if (f.n)
+        e = compute_lines(w, d, &f, &u);
     remember_booked(w, d);
     for (unsigned i = 0; i < u.n && !e; i++)
         e = remember_use(w, d, &u.at[i]);
@@ -343,7 +401,7 @@ enum err settle_terms(struct settle *s)
     int64_t at_us = first_moment(s);
     while (w.n && !e) {
         period_at(s->options->zone, s->options->unit, at_us, &w.unit);
-        if (w.unit.until_us > s->options->period.until_us)
+        if (w.unit.until_us > s->options->period.until_us || w.unit.from_us > s->options->now_us)
             break;
         e = close_unit(&w);
         at_us = w.unit.until_us;

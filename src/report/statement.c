@@ -262,7 +262,7 @@ static void take_posting(struct building *b, const struct posting_row *p)
     }
 }
 
-static void take_pending_leg(struct building *b, const struct statement_closing *c, const char *name, money debit)
+static void take_pending_leg(struct building *b, const struct statement_closing *c, uint64_t order, const char *name, money debit)
 {
     enum statement_side side;
     struct span party, last = c->key, rest = c->key;
@@ -274,13 +274,13 @@ static void take_pending_leg(struct building *b, const struct statement_closing 
         last = span_cut(&rest, ':');
     add(b, &a->s.pending, amount);
     *add_line(b, a) = (struct statement_line){.section = STATEMENT_PENDING, .amount = amount, .cause = c->cause, .name = last, .how = c->memo, .key = c->key,
-                                              .detail = c->detail, .price = PRICE_NONE};
+                                              .detail = c->detail, .seq = order, .price = PRICE_NONE};
 }
 
-static void take_pending(struct building *b, const struct statement_closing *c)
+static void take_pending(struct building *b, const struct statement_closing *c, uint64_t order)
 {
-    take_pending_leg(b, c, c->transfer.debit, c->transfer.amount);
-    take_pending_leg(b, c, c->transfer.credit, -c->transfer.amount);
+    take_pending_leg(b, c, order, c->transfer.debit, c->transfer.amount);
+    take_pending_leg(b, c, order, c->transfer.credit, -c->transfer.amount);
 }
 
 /* ---- putting them together ---- */
@@ -432,7 +432,7 @@ static enum err build(struct building *b, struct settlement *out)
     for (unsigned i = 0; i < s->postings.n && !e; i++)
         take_posting(b, &s->postings.rows[i]);
     for (unsigned i = 0; i < out->closings_n && !e; i++)
-        take_pending(b, &out->closings[i]);
+        take_pending(b, &out->closings[i], i);
     if (!e)
         finish(b, out);
     return e ? e : b->error;

@@ -46,7 +46,7 @@ struct statement_line {
     enum posting_cause cause;
     struct span name, how, key, detail; /* detail: JSON, from which amount can be computed; or empty */
     int64_t at_us;                 /* when it was booked; 0: not yet */
-    uint64_t seq;                  /* of its entry, when booked */
+    uint64_t seq;                  /* of its entry, when booked; else its place among those that are not */
 };
 
 /* What the provider says its answers cost, beside what they cost by our prices; in USD. */

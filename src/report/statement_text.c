@@ -91,10 +91,19 @@ static void say_amount_str(struct page *p, const char *label, money amount) { sa
 
 /* ---- usage ---- */
 
+/* Would the notes of both say the same? */
+static bool is_same_note(const struct price_line *a, const struct price_line *b)
+{
+    const struct price_book *x = a->book, *y = b->book;
+    return strcmp(x->name, y->name) == 0 && strcmp(x->source, y->source) == 0 && x->valid_from_us == y->valid_from_us &&
+           x->valid_until_us == y->valid_until_us && x->known_from_us == y->known_from_us && a->above_input == b->above_input &&
+           strcmp(a->tier, b->tier) == 0 && memcmp(&a->clock, &b->clock, sizeof a->clock) == 0;
+}
+
 static unsigned note_of(struct page *p, const struct price_line *line)
 {
     for (unsigned i = 0; i < p->notes_n; i++)
-        if (strcmp(p->notes[i]->text, line->text) == 0)
+        if (is_same_note(p->notes[i], line))
             return i + 1;
     p->notes[p->notes_n++] = line;
     return p->notes_n;
@@ -122,9 +131,9 @@ static void say_usage(struct page *p, const struct statement_line *l, money amou
         name[i] = name[i] == '_' ? ' ' : name[i];
     struct span figure = in_words(p, amount);
     if (l->price == PRICE_NONE)
-        say(p, "%-40s%22.*s\n", name, SPAN_ARG(figure_count(quantity, l->quantity)));
+        say(p, "%-32s%22.*s\n", name, SPAN_ARG(figure_count(quantity, l->quantity)));
     else
-        say(p, "%-40s%22.*s%18.*s%20.*s\n", name, SPAN_ARG(figure_count(quantity, l->quantity)), SPAN_ARG(figure_price(price, l->price)), SPAN_ARG(figure));
+        say(p, "%-32s%22.*s%24.*s%22.*s\n", name, SPAN_ARG(figure_count(quantity, l->quantity)), SPAN_ARG(figure_price(price, l->price)), SPAN_ARG(figure));
 }
 
 /* ---- other lines ---- */
@@ -196,7 +205,7 @@ static void say_section(struct page *p, enum statement_section section)
         if (l->section != section)
             continue;
         if (!before && section == STATEMENT_USAGE)
-            say(p, "\n%-40s%22s%18s%20s\n", titles[section], "quantity", "per million", p->of->currency);
+            say(p, "\n%-32s%22s%24s%22s\n", titles[section], "quantity", "per million", p->of->currency);
         else if (!before)
             say(p, "\n%s\n", titles[section]);
         say_line(p, before, l, p->amounts[i]);
@@ -328,7 +337,7 @@ static void say_statement(struct page *p)
 static void say_nets(struct page *p, struct span party)
 {
     rule(p, '=');
-    say(p, "NET BY PARTY at the end of %-20s%18s%18s%18s\n", p->s->period.label, "we owe", "owed to us", "we owe, net");
+    say(p, "NET BY PARTY at the end of %-13s%20s%20s%20s\n", p->s->period.label, "we owe", "owed to us", "we owe, net");
     rule(p, '=');
     for (unsigned i = 0; i < p->s->nets_n; i++) {
         const struct statement_net *n = &p->s->nets[i];
@@ -339,7 +348,7 @@ static void say_nets(struct page *p, struct span party)
         struct span name = clean(p, n->party), ours = in_words(p, settle_minor_units(n->we_owe, (int)p->decimals)),
                     theirs = in_words(p, settle_minor_units(n->owed_us, (int)p->decimals)),
                     net = in_words(p, settle_minor_units(n->we_owe - n->owed_us, (int)p->decimals));
-        say(p, "%.*s%*s%-4s%18.*s%18.*s%18.*s\n", SPAN_ARG(name), pad(name, 42), "", n->currency, SPAN_ARG(ours), SPAN_ARG(theirs), SPAN_ARG(net));
+        say(p, "%.*s%*s%-4s%20.*s%20.*s%20.*s\n", SPAN_ARG(name), pad(name, 36), "", n->currency, SPAN_ARG(ours), SPAN_ARG(theirs), SPAN_ARG(net));
     }
 }
 

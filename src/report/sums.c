@@ -74,10 +74,16 @@ static bool add_leg(struct sums *t, const struct rollup *r, struct sums_row key,
 {
     struct sums_row *row = find_row(&t->index, &t->rows, &t->rows_n, &t->rows_room, &key);
     bool fits = add_counts(row, r, amount) && (key.sell || add_stated(row, r));
-    if (!t->with_hours || r->bucket_us < t->period.from_us || r->bucket_us >= t->period.until_us)
+    if (!t->with_hours || r->bucket_us >= t->period.until_us)
         return fits;
     key.hour = r->bucket_us / US_PER_HOUR;
-    return fits && add_counts(find_row(&t->hours_index, &t->hours, &t->hours_n, &t->hours_room, &key), r, amount);
+    uint32_t hours_n = t->hours_n;
+    struct sums_row *hour = find_row(&t->hours_index, &t->hours, &t->hours_n, &t->hours_room, &key);
+    if (t->hours_n > hours_n) {
+        hour->next_hour = row->first_hour;
+        row->first_hour = t->hours_n;
+    }
+    return fits && add_counts(hour, r, amount);
 }
 
 static enum err on_rollup(void *owner, const struct rollup *r)

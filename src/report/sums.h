@@ -21,6 +21,7 @@ struct sums_row {
     money amount;
     money stated, stated_ours; /* bought: what providers said it cost, in USD, and what it cost by our prices, where all requests of a rollup were stated */
     int64_t stated_n;
+    uint32_t first_hour, next_hour; /* of a row: the newest of its hours; of an hour: the next of the same row. Numbers from 1, 0: no more */
 };
 
 struct sums {
@@ -28,7 +29,7 @@ struct sums {
     const struct zone *zone;
     enum period_unit unit;
     struct period period;      /* asked for */
-    bool with_hours;           /* also by the hour, what was bought and sold in the period's stretches */
+    bool with_hours;           /* also by the hour, up to the period's end */
     struct period at;          /* the unit that was looked up last */
     struct sums_row *rows, *hours;
     unsigned rows_n, rows_room, hours_n, hours_room;

@@ -62,6 +62,11 @@ static money rate_of(struct reckoning *r, struct rate rate, money base)
     return part;
 }
 
+static const struct price_book *book_of(const struct reckoning *r, const struct price_term *t)
+{
+    return r->in->of ? &r->in->of[t - r->in->book->terms] : r->in->book;
+}
+
 /* ---- which uses a term is about ---- */
 
 static bool is_any(struct span glob) { return !glob.n || span_eq(glob, SPAN("*")); }
@@ -118,7 +123,7 @@ static void detail_begin(struct reckoning *r, const struct price_term *t)
     r->json = json_out_begin(&r->bytes);
     json_out_open(&r->json, '{');
     json_out_key(&r->json, "book");
-    json_out_string(&r->json, span_str(r->in->book->name));
+    json_out_string(&r->json, span_str(book_of(r, t)->name));
     json_out_key(&r->json, "seller");
     json_out_string(&r->json, span_str(r->in->book->seller));
     json_out_key(&r->json, "buyer");
@@ -194,6 +199,13 @@ static struct span text_money(struct reckoning *r, money m)
     return arena_dup(r->arena, figure_money(figure, m, decimals > 0 ? (unsigned)decimals : 0));
 }
 
+/* A sum, in whole minor units: the exact one is in the detail. */
+static struct span text_sum(struct reckoning *r, money m)
+{
+    int decimals = currency_decimals(span_str(r->in->book->currency));
+    return text_money(r, settle_minor_units(m, decimals < 0 ? 2 : decimals));
+}
+
 static struct span text_count(struct reckoning *r, int64_t n)
 {
     char figure[FIGURE_BYTES];
@@ -206,12 +218,12 @@ static struct span text_rate(struct reckoning *r, struct rate rate)
     return arena_dup(r->arena, figure_rate(figure, rate));
 }
 
-/* The day that a moment ends, where the books are kept: midnight is the day before. */
+/* The day of a moment, where the books are kept. */
 static struct span text_day(struct reckoning *r, int64_t at_us)
 {
     char text[CLOCK_RFC3339_BYTES];
-    int64_t offset_s = r->in->zone ? zone_offset_s(r->in->zone, (at_us - 1) / US_PER_S) : 0;
-    return arena_dup(r->arena, span_to(clock_rfc3339_us(text, at_us - 1 + offset_s * US_PER_S), 10));
+    int64_t offset_s = r->in->zone ? zone_offset_s(r->in->zone, at_us / US_PER_S) : 0;
+    return arena_dup(r->arena, span_to(clock_rfc3339_us(text, at_us + offset_s * US_PER_S), 10));
 }
 
 /* ---- units that cost nothing ---- */
@@ -341,7 +353,7 @@ static void compute_covered(struct reckoning *r, const struct price_term *t)
 
 static void compute_capacity(struct reckoning *r, const struct price_term *t)
 {
-    const struct price_book *b = r->in->book;
+    const struct price_book *b = book_of(r, t);
     const struct period *p = &r->in->period;
     int64_t from_us = b->valid_from_us > p->from_us ? b->valid_from_us : p->from_us;
     int64_t until_us = b->valid_until_us < p->until_us ? b->valid_until_us : p->until_us;
@@ -438,7 +450,7 @@ static void compute_band(struct reckoning *r, const struct price_term *t)
     json_out_close(&r->json, ']');
     bool money_band = t->usage == USAGE_CLASSES;
     emit(r, t, "", difference, arena_printf(r->arena, "%.*s %s%s%.*s at %.*s of the price",
-                                            SPAN_ARG(money_band ? text_money(r, within) : text_count(r, (int64_t)within)), money_band ? "" : usage_class_name(t->usage),
+                                            SPAN_ARG(money_band ? text_sum(r, within) : text_count(r, (int64_t)within)), money_band ? "" : usage_class_name(t->usage),
                                             money_band ? "above " : " above ", SPAN_ARG(money_band ? text_money(r, t->amount) : text_count(r, t->quantity)),
                                             SPAN_ARG(text_rate(r, t->rate))), false);
 }
@@ -468,7 +480,7 @@ static void compute_fee(struct reckoning *r, const struct price_term *t)
     detail_money(r, "fixed", t->amount);
     detail_rate(r, t->rate);
     detail_money(r, "base", base);
-    struct span how = t->rate.num ? arena_printf(r->arena, "%.*s of %.*s%s", SPAN_ARG(text_rate(r, t->rate)), SPAN_ARG(text_money(r, base)), t->amount ? " and " : "")
+    struct span how = t->rate.num ? arena_printf(r->arena, "%.*s of %.*s%s", SPAN_ARG(text_rate(r, t->rate)), SPAN_ARG(text_sum(r, base)), t->amount ? " and " : "")
                                   : SPAN("");
     emit(r, t, "", fee, t->amount ? arena_printf(r->arena, "%.*s%.*s a period", SPAN_ARG(how), SPAN_ARG(text_money(r, t->amount))) : how, false);
 }
@@ -481,7 +493,7 @@ static void compute_minimum(struct reckoning *r, const struct price_term *t)
     detail_begin(r, t);
     detail_money(r, "minimum", t->amount);
     detail_money(r, "base", base);
-    emit(r, t, "", missing, arena_printf(r->arena, "at least %.*s; it came to %.*s", SPAN_ARG(text_money(r, t->amount)), SPAN_ARG(text_money(r, base))), false);
+    emit(r, t, "", missing, arena_printf(r->arena, "at least %.*s; it came to %.*s", SPAN_ARG(text_money(r, t->amount)), SPAN_ARG(text_sum(r, base))), false);
 }
 
 static void compute_tax(struct reckoning *r, const struct price_term *t)
@@ -491,7 +503,7 @@ static void compute_tax(struct reckoning *r, const struct price_term *t)
     detail_rate(r, t->rate);
     detail_money(r, "base", base);
     emit(r, t, "", base > 0 ? rate_of(r, t->rate, base) : 0,
-         arena_printf(r->arena, "%.*s of %.*s", SPAN_ARG(text_rate(r, t->rate)), SPAN_ARG(text_money(r, base))), false);
+         arena_printf(r->arena, "%.*s of %.*s", SPAN_ARG(text_rate(r, t->rate)), SPAN_ARG(text_sum(r, base))), false);
 }
 
 /* ---- what began before the period: commitments, credits, shares ---- */
@@ -533,7 +545,7 @@ static void compute_commit(struct reckoning *r, const struct price_term *t)
     }
     json_out_close(&r->json, ']');
     emit(r, t, "", paid - before, arena_printf(r->arena, "%.*s due by %.*s; %.*s counted, %.*s paid before", SPAN_ARG(text_money(r, required)),
-                                               SPAN_ARG(text_day(r, at_us)), SPAN_ARG(text_money(r, counted)), SPAN_ARG(text_money(r, before))), false);
+                                               SPAN_ARG(text_day(r, at_us - 1)), SPAN_ARG(text_sum(r, counted)), SPAN_ARG(text_sum(r, before))), false);
 }
 
 static void compute_credit(struct reckoning *r, const struct price_term *t)
@@ -549,8 +561,9 @@ static void compute_credit(struct reckoning *r, const struct price_term *t)
     detail_money(r, "lot", t->amount);
     detail_money(r, "left_before", left);
     detail_money(r, "owed", r->total);
-    emit(r, t, "", -used, arena_printf(r->arena, "of %.*s until %.*s; %.*s %s", SPAN_ARG(text_money(r, t->amount)), SPAN_ARG(text_day(r, t->until_us)),
-                                       SPAN_ARG(text_money(r, rest)), lapses ? "lapses" : "left"), lapses);
+    struct span until = t->until_us == PRICE_TIME_MAX ? SPAN("") : arena_printf(r->arena, " until %.*s", SPAN_ARG(text_day(r, t->until_us)));
+    emit(r, t, "", -used, arena_printf(r->arena, "of %.*s%.*s; %.*s %s", SPAN_ARG(text_money(r, t->amount)), SPAN_ARG(until), SPAN_ARG(text_sum(r, rest)),
+                                       lapses ? "lapses" : "left"), lapses);
 }
 
 static void compute_share(struct reckoning *r, const struct price_term *t)
@@ -567,8 +580,8 @@ static void compute_share(struct reckoning *r, const struct price_term *t)
     if (t->cap != MONEY_MAX)
         detail_money(r, "cap", t->cap);
     struct span cap = t->cap == MONEY_MAX ? SPAN("") : arena_printf(r->arena, ", %.*s in all", SPAN_ARG(text_money(r, t->cap)));
-    emit(r, t, "", now, arena_printf(r->arena, "%.*s of %.*s to date%.*s; %.*s accrued before", SPAN_ARG(text_rate(r, t->rate)), SPAN_ARG(text_money(r, base)),
-                                     SPAN_ARG(cap), SPAN_ARG(text_money(r, accrued))), false);
+    emit(r, t, "", now, arena_printf(r->arena, "%.*s of %.*s to date%.*s; %.*s accrued before", SPAN_ARG(text_rate(r, t->rate)), SPAN_ARG(text_sum(r, base)),
+                                     SPAN_ARG(cap), SPAN_ARG(text_sum(r, accrued))), false);
 }
 
 /* ---- the order ---- */

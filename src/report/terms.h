@@ -50,7 +50,8 @@ struct term_past {
 };
 
 struct terms_input {
-    const struct price_book *book;
+    const struct price_book *book;        /* whose terms these are, and parties and currency */
+    const struct price_book *of;          /* by term, the book that it stands in: name and validity; NULL: all in book */
     struct period period;
     const struct zone *zone;    /* for the days in texts; NULL: UTC */
     const struct term_use *uses, *before; /* of the period; of all periods before it */

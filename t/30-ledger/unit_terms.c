@@ -278,7 +278,7 @@ TEST(the_credit_that_expires_first_pays_first_and_an_expired_one_lapses)
     in.period.from_us = 30 * DAY, in.period.until_us = 60 * DAY;
     EXPECT(terms_compute(&arena, &in, &lines, &n) == ERR_OK);
     EXPECT_EQ(n, 1);
-    EXPECT_SPAN(lines[0].how, "of 40.00 until 1970-03-01; 25.00 lapses");
+    EXPECT_SPAN(lines[0].how, "of 40.00 until 1970-03-02; 25.00 lapses");
 }
 
 TEST(a_sum_that_does_not_fit_is_an_error_and_no_wrong_number)
