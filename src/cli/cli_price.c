@@ -21,10 +21,20 @@ int cli_price(int argc, char **argv)
     return cli_run_menu(&menu, argc, argv);
 }
 
+bool cli_one_source(const struct cli_syntax *s, const char *config, const char *file, int *ret_code)
+{
+    *ret_code = CLI_USAGE;
+    if (!config == !file)
+        cli_error(s, config ? "--config names its files itself: leave the others out" : "which file? e.g. %s prices.yaml", s->command);
+    return !config != !file;
+}
+
 struct price_list *cli_load_prices(const char *const *files, unsigned n)
 {
     struct price_list *l = NULL;
     struct config_errors errors;
+    for (unsigned i = 0; i < n; i++)
+        n = files[i] ? n : i;
     config_errors_init(&errors);
     errors.file = files[0];
     if (config_prices_load(files, n, NULL, NULL, &l, &errors) != ERR_OK)
@@ -78,18 +88,11 @@ int cli_price_check(int argc, char **argv)
     const char *config = NULL, *files[256] = {NULL};
     const struct cli_option options[] = {{.name = "--config", .value = &config}};
     const struct cli_syntax syntax = {"entente price check", usage, options, COUNT_OF(options), files, COUNT_OF(files)};
-    unsigned n = 0;
-    if (!cli_read_options(argc, argv, &syntax, &code))
+    if (!cli_read_options(argc, argv, &syntax, &code) || !cli_one_source(&syntax, config, files[0], &code))
         return code;
-    while (n < COUNT_OF(files) && files[n])
-        n++;
-    if (!config == !n) {
-        cli_error(&syntax, config ? "--config names its files itself: leave the others out" : "which file? e.g. entente price check prices.yaml");
-        return CLI_USAGE;
-    }
     if (config)
         return check_config(config);
-    struct price_list *l = cli_load_prices(files, n);
+    struct price_list *l = cli_load_prices(files, COUNT_OF(files));
     price_list_unref(l);
     return l ? CLI_DONE : CLI_USAGE;
 }

@@ -13,7 +13,7 @@
 /* ---- list ---- */
 
 static const char list_usage[] =
-    "usage: entente price list --config FILE [--model M] [--provider P] [--at DATE] [--known DATE] [--json]\n"
+    "usage: entente price list FILE… | --config FILE [--model M] [--provider P] [--at DATE] [--known DATE] [--json]\n"
     "\n"
     "Shows the price lines that count at a moment, in the currency of their book: per 1M tokens, or each.\n"
     "  --model M, --provider P  only lines that apply to this model or provider\n"
@@ -107,39 +107,56 @@ static void list_json(const struct price_view *v, struct arena *a)
     printf("]\n");
 }
 
-int cli_price_list(int argc, char **argv)
+struct list_question {
+    const char *config, *model, *provider, *at, *known, *files[256];
+    bool json;
+};
+
+static void list(const struct list_question *q, const struct price_list *l, const struct price_moment *m)
 {
-    int code;
-    bool json = false;
-    const char *path = NULL, *model = NULL, *provider = NULL, *at = NULL, *known = NULL;
-    const struct cli_option options[] = {{.name = "--config", .value = &path}, {.name = "--model", .value = &model}, {.name = "--provider", .value = &provider},
-                                         {.name = "--at", .value = &at}, {.name = "--known", .value = &known}, {.name = "--json", .flag = &json}};
-    const struct cli_syntax syntax = {"entente price list", list_usage, options, COUNT_OF(options), NULL, 0};
-    struct price_moment moment;
-    struct price_view view;
+    struct price_view view = {NULL, 0};
     struct arena arena;
-    if (!cli_read_options(argc, argv, &syntax, &code))
-        return code;
-    if (!path)
-        cli_error(&syntax, "--config is missing");
-    if (!path || !price_moment_read(&syntax, at, known, &moment))
-        return CLI_USAGE;
-    struct config *c = cli_load_config(path);
-    if (!c)
-        return CLI_USAGE;
     arena_init(&arena, 4096);
-    view = (struct price_view){NULL, 0};
-    if (c->catalog->prices)
-        price_view_make(&arena, c->catalog->prices, &moment, model, provider, &view);
-    if (json)
+    if (l)
+        price_view_make(&arena, l, m, q->model, q->provider, &view);
+    if (q->json)
         list_json(&view, &arena);
     else if (view.n)
         list_text(&view);
     else
         printf("no price counts there and then\n");
     arena_fini(&arena);
+}
+
+static int list_config(const struct list_question *q, const struct price_moment *m)
+{
+    struct config *c = cli_load_config(q->config);
+    if (c)
+        list(q, c->catalog->prices, m);
     config_free(c);
-    return CLI_DONE;
+    return c ? CLI_DONE : CLI_USAGE;
+}
+
+int cli_price_list(int argc, char **argv)
+{
+    int code;
+    struct list_question q = {.json = false};
+    const struct cli_option options[] = {{.name = "--config", .value = &q.config}, {.name = "--model", .value = &q.model},
+                                         {.name = "--provider", .value = &q.provider}, {.name = "--at", .value = &q.at}, {.name = "--known", .value = &q.known},
+                                         {.name = "--json", .flag = &q.json}};
+    const struct cli_syntax syntax = {"entente price list", list_usage, options, COUNT_OF(options), q.files, COUNT_OF(q.files)};
+    struct price_moment moment;
+    if (!cli_read_options(argc, argv, &syntax, &code) || !cli_one_source(&syntax, q.config, q.files[0], &code))
+        return code;
+    if (!price_moment_read(&syntax, q.at, q.known, &moment))
+        return CLI_USAGE;
+    if (q.config)
+        return list_config(&q, &moment);
+    struct price_list *l = cli_load_prices(q.files, COUNT_OF(q.files));
+    if (l)
+        list(&q, l, &moment);
+    price_list_unref(l);
+    return l ? CLI_DONE : CLI_USAGE;
 }
 
 /* ---- diff ---- */
