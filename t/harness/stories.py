@@ -318,7 +318,8 @@ class Gateway:
         done = subprocess.run([ENTENTE, "ledger", "export", "--format", "json", "--data", os.path.join(self.folder, "data")], capture_output=True, text=True,
                               check=False, env=self.env)
         assert done.returncode == 0 or "there is no" in done.stderr, done.stderr
-        return [json.loads(line) for line in done.stdout.splitlines()] if done.returncode == 0 else None
+        found = [json.loads(line) for line in done.stdout.splitlines()]
+        return [e for e in found if "end" not in e] if done.returncode == 0 else None  # the last line is the mark of a whole export
 
     def records(self, n=None, timeout=10, lost=False):
         """The usage records, once there are at least n; with those of lost attempts where lost says so."""
