@@ -64,11 +64,18 @@ def have(program):
 
 # ---- what the books say ----
 
-def total(data):
+def stored(data):
     """{(account, currency): balance}, read from the store itself, which a closed ledger leaves complete."""
     with sqlite3.connect(os.path.join(data, "ledger.db")) as store:
         rows = store.execute("select a.text, c.text, posted from account join name a on a.id = account.name join name c on c.id = account.currency").fetchall()
     return {(a, c): Decimal(posted) / 10**15 for a, c, posted in rows if int(posted)}
+
+
+def total(data):
+    answer = json.loads(run(stories.ENTENTE, "ledger", "balance", "--data", data, "--json"))
+    found = {(a["account"], a["currency"]): Decimal(a["amount"]) for a in answer["accounts"] if Decimal(a["amount"])}
+    assert found == stored(data)
+    return found
 
 
 def segment(name):
@@ -197,6 +204,18 @@ def test_a_file_appears_when_it_is_whole_or_not_at_all(books, tmp_path):
     done = subprocess.run(["bash", "-c", 'ulimit -f 40; trap "" XFSZ; exec "$@"', "bash", *words], capture_output=True, text=True, check=False)
     assert done.returncode == 1 and "cannot write" in done.stderr, done
     assert small.read_text() == "what was there" and os.listdir(tmp_path) == ["out"]
+
+
+def test_sums_that_beancount_cannot_add_up_are_refused_and_the_others_take_them(tmp_path):
+    if not os.path.exists(MAKE_BOOKS):
+        pytest.skip("make-books is not built")
+    run(MAKE_BOOKS, tmp_path / "data", "--requests", "5", "--huge", "1")
+    done = subprocess.run([stories.ENTENTE, "ledger", "export", "--data", str(tmp_path / "data"), "--format", "beancount", "--out", str(tmp_path / "out")],
+                          capture_output=True, text=True, check=False)
+    assert done.returncode == 1 and "28 digits" in done.stderr and not (tmp_path / "out").exists(), done
+    for form in ("hledger", "ledger"):
+        need(form)
+        assert PROGRAMS[form][1](export(tmp_path / "data", form, out=tmp_path / form)) == total(tmp_path / "data")
 
 
 # ---- CSV ----

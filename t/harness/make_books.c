@@ -3,11 +3,11 @@
  * Makes books to test with: seeded usage and postings over some days, booked through the ledger itself, so that all that it keeps is there (tiles,
  * checkpoints, rollups, holds). Same seed, same books, but for the ledger's key.
  *
- *   make-books DIR [--seed N] [--requests N] [--days N] [--plain] [--compact DAYS]
+ *   make-books DIR [--seed N] [--requests N] [--days N] [--plain] [--huge 1] [--compact DAYS]
  *
  * From 2026-11-01T00:00:00Z on. Three sellers in USD, EUR and GBP (the last so dear that amounts pass 64 bits), a model without a price and one whose
  * line lacks a class, what we sell to departments in EUR and at cost, streams and failures, lost attempts; corrections, fees, credits, taxes, payments.
- * Names are as bad as names may be, unless --plain. --compact: usage before the last DAYS days becomes its rollup.
+ * Names are as bad as names may be, unless --plain. --huge: an account passes what 28 digits can say. --compact: usage before the last DAYS days becomes its rollup.
  * The complication is time: the ledger books at the clock's time, so this program is the clock.
  */
 #include <stdio.h>
@@ -245,7 +245,7 @@ static void post_some(struct ledger *l, unsigned number)
 
 struct wish {
     const char *dir;
-    unsigned seed, requests, days, compact;
+    unsigned seed, requests, days, compact, huge;
 };
 
 static void fill(struct ledger *l, const struct wish *w, const struct price_list *prices)
@@ -263,14 +263,16 @@ static void fill(struct ledger *l, const struct wish *w, const struct price_list
         }
     }
     book(l);
+    if (w->huge)
+        post(l, POSTING_OPENING, 0, "a very large sum", &(struct posting_transfer){"assets:bank", "equity:opening", "USD", 10000000000000 * MONEY_ONE + 1}, 1);
     now_us = FIRST_US + (int64_t)w->days * DAY_US;
 }
 
 static bool read_wish(int argc, char **argv, struct wish *w)
 {
     const struct { const char *name; unsigned *value; } numbers[] = {
-        {"--seed", &w->seed}, {"--requests", &w->requests}, {"--days", &w->days}, {"--compact", &w->compact}};
-    *w = (struct wish){NULL, 1, 1000, 5, 0};
+        {"--seed", &w->seed}, {"--requests", &w->requests}, {"--days", &w->days}, {"--compact", &w->compact}, {"--huge", &w->huge}};
+    *w = (struct wish){NULL, 1, 1000, 5, 0, 0};
     for (int i = 1; i < argc; i++) {
         bool known = strcmp(argv[i], "--plain") == 0;
         plain = plain || known;
@@ -293,7 +295,7 @@ int main(int argc, char **argv)
     char why[512];
     uint64_t compacted;
     if (!read_wish(argc, argv, &w)) {
-        fprintf(stderr, "usage: make-books DIR [--seed N] [--requests N] [--days N] [--plain] [--compact DAYS]\n");
+        fprintf(stderr, "usage: make-books DIR [--seed N] [--requests N] [--days N] [--plain] [--huge 1] [--compact DAYS]\n");
         return 2;
     }
     mkdir(w.dir, 0700); /* or it is there */
