@@ -301,7 +301,8 @@ static bool read_table(struct import *i, import_read_fn *read, struct span text,
     enum err e = read(i, &j);
     e = e ? e : json_finish(&j);
     if (e)
-        snprintf(why, 512, "%s: not a table of this format: at byte %zu: %s", i->options->file, json_offset(&j), j.error && j.error_what ? j.error_what : err_sentence(e));
+        snprintf(why, 512, "%s: not a table of this format: at byte %zu: %s", i->options->file, json_offset(&j),
+                 j.error && j.error_what ? j.error_what : "what stands there has another shape in this format");
     else if (i->models_n == 0)
         snprintf(why, 512, "%s: no price in it was imported%s", i->options->file, i->options->providers_n ? ": does it know the providers that --provider names?" : "");
     return !e && i->models_n > 0;
