@@ -469,9 +469,24 @@ static enum err open_spool(struct ledger *l, char why[512])
     return e;
 }
 
+/* SQLite would make it readable for all. Only here, where this process has no connection to it yet: closing a file gives up its locks. */
+static enum err make_private(struct ledger *l, char why[512])
+{
+    void *file;
+    if (l->options.beside)
+        return ERR_OK;
+    enum err e = l->disk->open(l->disk->owner, l->store_path, true, &file);
+    if (e)
+        snprintf(why, 512, "%s: the file cannot be made or opened: look at the rights of its directory, and at the disk", l->store_path);
+    else
+        l->disk->close(file);
+    return e;
+}
+
 static enum err start(struct ledger *l, char why[512])
 {
-    enum err e = ledger_open_store(l, why);
+    enum err e = make_private(l, why);
+    e = e ? e : ledger_open_store(l, why);
     e = e ? e : open_spool(l, why);
     e = e ? e : ledger_recover(l, why);
     e = e ? e : ledger_open_key(l, why);
