@@ -80,7 +80,7 @@ def test_what_keep_leaves_up_answers_the_line_it_prints_and_top_shows_it(tmp_pat
     process = subprocess.Popen([stories.ENTENTE, "demo", "--requests", "50", "--speed", SPEED, "--keep"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
                                env={**os.environ, "TMPDIR": str(tmp_path)})
     lines = []
-    while not lines or "usage.jsonl." not in lines[-1]:
+    while not lines or "entente ledger balance" not in lines[-1]:
         lines.append(process.stdout.readline())
         assert lines[-1], "".join(lines) + process.stderr.read()
     text = "".join(lines)

@@ -73,7 +73,7 @@ export async function startGateway({ providers, models, more = '' }) {
     records() {
       const done = spawnSync(PROGRAM, ['ledger', 'export', '--format', 'json', '--data', join(folder, 'data')], { encoding: 'utf8', maxBuffer: 1 << 28 });
       if (done.status !== 0) throw new Error(`entente ledger export: ${done.stderr}`);
-      return done.stdout.split('\n').slice(0, -1).map((line) => JSON.parse(line)).filter((e) => (e.kind ?? 'usage') === 'usage' && e.attempt === undefined);
+      return done.stdout.split('\n').slice(0, -1).map((line) => JSON.parse(line)).filter((e) => e.outcome !== undefined && e.attempt === undefined);
     },
     async stop() {
       const code = await child.stop();

@@ -325,7 +325,7 @@ class Gateway:
         """The usage records, once there are at least n; with those of lost attempts where lost says so."""
         until = time.monotonic() + timeout * SLOW
         while True:
-            found = [e for e in self.entries() or [] if e.get("kind", "usage") == "usage" and (lost or "attempt" not in e)]
+            found = [e for e in self.entries() or [] if "outcome" in e and (lost or "attempt" not in e)]
             if n is None or len(found) >= n or time.monotonic() > until:
                 assert n is None or len(found) == n, "%d records instead of %d: %s" % (len(found), n, found)
                 return found
