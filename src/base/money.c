@@ -220,16 +220,13 @@ static enum err parse_fraction(struct span num_text, struct span den_text, struc
 
 enum err rate_parse(struct span text, struct rate *ret)
 {
-    money num, den = MONEY_ONE * 1000; /* 18 decimals */
+    money num;
     ptrdiff_t slash = span_find(text, '/');
     if (slash >= 0)
         return parse_fraction(span_to(text, (size_t)slash), span_from(text, (size_t)slash + 1), ret);
-    if (span_ends(text, SPAN("%"))) {
-        text.n--;
-        den *= 100;
-    }
-    enum err e = money_parse_scaled(text, 18, &num);
-    return e ? e : rate_of(num, den, ret);
+    bool percent = span_ends(text, SPAN("%"));
+    enum err e = money_parse_scaled(span_to(text, text.n - percent), percent ? 16 : 18, &num);
+    return e ? e : rate_of(num, MONEY_ONE * 1000, ret); /* in 10^-18 */
 }
 
 struct span rate_format(char out[MONEY_TEXT_BYTES], struct rate r)

@@ -383,6 +383,13 @@ TEST(counters_of_ended_periods_go_when_nothing_refers_to_them)
     budget_book_free(d.book);
 }
 
+static enum err take_euros(struct desk *d, money amount, struct budget_hold *h)
+{
+    struct budget_facts f = facts_of("k", NOW_US);
+    struct budget_amounts worst = {.sell = amount, .sell_currency = "EUR"};
+    return budget_take(d->book, &d->set, &f, &worst, h, &d->refused);
+}
+
 TEST(a_reload_keeps_what_was_spent_under_the_name)
 {
     static struct desk d;
@@ -404,6 +411,14 @@ TEST(a_reload_keeps_what_was_spent_under_the_name)
     budget_release(d.book, &more);
     after[1].limit = USD(7); /* lowered below what is spent */
     EXPECT_EQ(desk_take(&d, "k", 0, &more), ERR_BUDGET);
+    EXPECT(d.refused == &after[1]);
+    after[1].unit = PERIOD_YEAR; /* another period or another currency: from nothing */
+    EXPECT_EQ(desk_take(&d, "k", USD(7), &more), ERR_OK);
+    budget_release(d.book, &more);
+    after[1].unit = PERIOD_MONTH;
+    memcpy(after[1].currency, "EUR", CURRENCY_BYTES);
+    EXPECT_EQ(take_euros(&d, USD(7), &more), ERR_OK);
+    budget_release(d.book, &more);
     budget_book_free(d.book);
 }
 

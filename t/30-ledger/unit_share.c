@@ -282,6 +282,32 @@ TEST(break_evens_are_the_cap_over_the_share)
     EXPECT_MONEY(at, 99);
 }
 
+/* One slice of a tier for three parties, the first two of which may have so much yet. */
+TEST(a_slice_that_ends_a_tier_is_exact_for_the_capped_and_lifts_nobody_over_a_cap)
+{
+    static const struct {
+        int percent[3], rooms[2], slice, shares[3];
+    } rows[] = {
+        {{18, 4, 78}, {11, 35}, 62, {11, 2, 49}},  /* one allotment for all would give 11, 3, 48 */
+        {{10, 43, 47}, {25, 10}, 24, {2, 10, 12}}, /* 3, 10, 11 */
+        {{84, 15, 1}, {32, 6}, 39, {32, 6, 1}},    /* the rest alone would give the second 7 of its 6 */
+        {{17, 81, 2}, {3, 13}, 17, {3, 13, 1}},    /* the first 4 of its 3 */
+    };
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        const int *percent = rows[i].percent;
+        struct waterfall w = {"W", 3, 2, {"a", "b", "c"}, {
+            {"first", {{percent[0], 100}, {percent[1], 100}, {percent[2], 100}}, {{0, rows[i].rooms[0], false}, {1, rows[i].rooms[1], false}}, 2},
+            {"rest", {{0, 1}, {0, 1}, {1, 1}}, {{0}}, 0}}};
+        struct waterfall_state s = {0};
+        struct waterfall_slice slices[2];
+        unsigned n = 0;
+        REQUIRE(waterfall_distribute(&w, &s, 1000, slices, &n) == ERR_OK);
+        EXPECT_MONEY(slices[0].amount, rows[i].slice);
+        for (unsigned p = 0; p < 3; p++)
+            EXPECT_MONEY(slices[0].shares[p], rows[i].shares[p]);
+    }
+}
+
 TEST(a_stop_may_count_this_tier_alone)
 {
     struct waterfall w = {"W", 2, 3, {"a", "b"}, {
@@ -602,6 +628,7 @@ TEST(the_lines_of_a_statement_add_up_to_its_total)
     REQUIRE(settle_display(thirds, 3, 2, out, &total) == ERR_OK);
     EXPECT_MONEY(total, MONEY_ONE);
     EXPECT_MONEY(out[2], MONEY_ONE / 100 * 34); /* it is larger by 10^-15 */
+    check_display((money[]){MONEY_ONE / 200, MONEY_ONE / 200}, 2, 2); /* a tie, and its mirror */
     random_seed(11);
     for (int round = 0; round < 3000; round++) {
         money lines[50];
