@@ -118,9 +118,7 @@ static enum err take_hold(void *owner, const struct ledger_hold *h)
 
 static enum err read_then(struct balances *b, int64_t at_us)
 {
-    uint64_t from, until;
-    enum err e = books_range(b->books, INT64_MIN, at_us, &from, &until);
-    return e ? e : walk_books(b->books, 0, until, take_step, b);
+    return walk_times(b->books, &(struct walk_times){INT64_MIN, at_us, false}, take_step, b);
 }
 
 static enum err read_now(struct balances *b)

@@ -151,7 +151,6 @@ struct run {
     const struct export_writer *writer;
     void *state;
     struct file file;
-    uint64_t from, until; /* of the log */
 };
 
 static bool is_counted(const struct walk_step *s)
@@ -163,32 +162,20 @@ static enum err on_step(void *owner, const struct walk_step *s)
 {
     struct run *r = owner;
     const struct export_options *o = r->job.options;
-    bool in_range = s->seq >= r->from;
-    r->job.result->entries += in_range && is_counted(s);
-    enum err e = r->writer->step(&r->job, r->state, s, in_range);
+    r->job.result->entries += !s->is_past && is_counted(s);
+    enum err e = r->writer->step(&r->job, r->state, s);
     if (o->progress && s->seq % 4096 == 0)
-        o->progress(o->owner, s->seq, r->until);
+        o->progress(o->owner, s->seq, books_size(r->job.books));
     return e || buf_bytes(&r->file.out) < SPILL_BYTES ? e : spill(&r->file, o->path, r->job.why);
-}
-
-static enum err find_range(struct run *r)
-{
-    const struct export_options *o = r->job.options;
-    uint64_t from = 0, until = books_size(r->job.books);
-    bool all = o->from_us == INT64_MIN && o->until_us == INT64_MAX;
-    enum err e = all ? ERR_OK : books_range(r->job.books, o->from_us, o->until_us, &from, &until);
-    r->from = from;
-    r->until = until;
-    return e;
 }
 
 static enum err write_all(struct run *r)
 {
     const char *path = r->job.options->path;
     char *why = r->job.why;
-    enum err e = find_range(r);
-    e = e ? e : r->writer->open(&r->job, &r->state);
-    e = e ? e : walk_books(r->job.books, r->writer->wants_past ? 0 : r->from, r->until, on_step, r);
+    const struct walk_times times = {r->job.options->from_us, r->job.options->until_us, r->writer->wants_past};
+    enum err e = r->writer->open(&r->job, &r->state);
+    e = e ? e : walk_times(r->job.books, &times, on_step, r);
     e = e ? e : r->writer->end(&r->job, r->state);
     e = e ? e : spill(&r->file, path, why);
     e = e ? e : put_mark(&r->file, &r->job);

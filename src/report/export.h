@@ -51,10 +51,10 @@ struct export_job {
 };
 struct export_writer {
     const char *name;
-    bool wants_past;             /* steps before the range come too, for opening balances */
+    bool wants_past;             /* steps before the range come too, marked, for opening balances */
     bool groups[EXPORT_BY_DAY + 1];
     enum err (*open)(struct export_job *j, void **ret_state);
-    enum err (*step)(struct export_job *j, void *state, const struct walk_step *s, bool in_range);
+    enum err (*step)(struct export_job *j, void *state, const struct walk_step *s);
     enum err (*end)(struct export_job *j, void *state);  /* before the mark; leaves the place for it */
     struct span after_mark;      /* ends the mark's line */
     void (*close)(void *state);  /* accepts NULL */

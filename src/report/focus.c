@@ -448,7 +448,7 @@ static enum err focus_open(struct export_job *j, void **ret)
 #undef TOKENS
 }
 
-static enum err focus_step(struct export_job *j, void *state, const struct walk_step *s, bool in_range)
+static enum err focus_step(struct export_job *j, void *state, const struct walk_step *s)
 {
     struct focus *f = state;
     struct movement_usage u;

@@ -382,17 +382,17 @@ static enum err turn_to_day(struct journal *j, int64_t booked_us)
 
 /* ---- the writer ---- */
 
-enum err journal_step(struct export_job *job, void *state, const struct walk_step *s, bool in_range)
+enum err journal_step(struct export_job *job, void *state, const struct walk_step *s)
 {
     struct journal *j = state;
     struct movement_usage u;
     uint32_t rows[2 * POSTING_TRANSFERS_MAX];
     enum err e = movements_of(job->books, s, &j->movements);
     bool says = j->movements.n || (movement_usage_of(s, &u) && u.buy_unpriced);
-    if (!e && says && in_range)
+    if (!e && says && !s->is_past)
         e = turn_to_day(j, s->booked_us);
     e = e ? e : resolve(j, &j->movements, rows);
-    if (e || !in_range || !says)
+    if (e || s->is_past || !says)
         return e;
     if (job->options->by == EXPORT_BY_DAY && j->movements.n && movement_usage_of(s, &u))
         return add_to_groups(j, &u, rows);

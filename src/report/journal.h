@@ -56,7 +56,7 @@ struct journal_dialect {
 };
 
 enum err journal_open(struct export_job *job, const struct journal_dialect *d, void **ret) MUST_CHECK;
-enum err journal_step(struct export_job *job, void *state, const struct walk_step *s, bool in_range) MUST_CHECK;
+enum err journal_step(struct export_job *job, void *state, const struct walk_step *s) MUST_CHECK;
 enum err journal_end(struct export_job *job, void *state) MUST_CHECK;
 void journal_close(void *state);
 

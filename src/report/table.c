@@ -139,7 +139,7 @@ static enum err csv_open(struct export_job *j, void **ret)
     return e ? e : buf_append(j->out, SPAN("," HEAD_MONEY "," HEAD_POSTING ",end\r\n"));
 }
 
-static enum err csv_step(struct export_job *j, void *state, const struct walk_step *s, bool in_range)
+static enum err csv_step(struct export_job *j, void *state, const struct walk_step *s)
 {
     struct movement_usage u;
     struct csv c = {.out = j->out};
@@ -200,7 +200,7 @@ static enum err put_rollup(struct export_job *j, const struct walk_step *s, cons
     return e ? e : buf_append(j->out, SPAN("}\n"));
 }
 
-static enum err json_step(struct export_job *j, void *state, const struct walk_step *s, bool in_range)
+static enum err json_step(struct export_job *j, void *state, const struct walk_step *s)
 {
     struct movement_usage u;
     bool usage = movement_usage_of(s, &u);

@@ -90,3 +90,47 @@ enum err walk_books(struct books *b, uint64_t from, uint64_t until, walk_fn *fn,
     free(w.rollups);
     return e;
 }
+
+/* ---- by time ---- */
+
+struct timed_walk {
+    const struct walk_times *times;
+    walk_fn *fn;
+    void *owner;
+    uint64_t from, until;  /* of the log: entries of the range that are still there */
+    uint64_t start, stop;  /* and what was compacted */
+};
+
+/* Usage of the range that was compacted may lie before its first entry that is there, and behind its last. */
+static enum err reach_rollup(void *owner, const struct rollup *r)
+{
+    struct timed_walk *w = owner;
+    if (r->bucket_us < w->times->from_us || r->bucket_us >= w->times->until_us)
+        return ERR_OK;
+    w->start = r->first_seq < w->start ? r->first_seq : w->start;
+    w->stop = r->first_seq >= w->stop ? r->first_seq + 1 : w->stop;
+    return ERR_OK;
+}
+
+/* An entry by its place, which its time decided; a rollup by its bucket. */
+static enum err on_timed_step(void *owner, const struct walk_step *s)
+{
+    const struct timed_walk *w = owner;
+    struct walk_step step = *s;
+    step.is_past = s->entry ? s->seq < w->from : s->booked_us < w->times->from_us;
+    bool is_after = s->entry ? s->seq >= w->until : s->booked_us >= w->times->until_us;
+    return is_after || (step.is_past && !w->times->with_past) ? ERR_OK : w->fn(w->owner, &step);
+}
+
+static bool is_everything(const struct walk_times *t) { return t->from_us == INT64_MIN && t->until_us == INT64_MAX; }
+
+enum err walk_times(struct books *b, const struct walk_times *times, walk_fn *fn, void *owner)
+{
+    struct timed_walk w = {times, fn, owner, .until = books_size(b)};
+    enum err e = is_everything(times) ? ERR_OK : books_range(b, times->from_us, times->until_us, &w.from, &w.until);
+    w.start = times->with_past ? 0 : w.from;
+    w.stop = w.until;
+    if (!e && !is_everything(times))
+        e = books_each_rollup(b, INT64_MIN, INT64_MAX, reach_rollup, &w);
+    return e ? e : walk_books(b, w.start, w.stop, on_timed_step, &w);
+}

@@ -249,6 +249,23 @@ def test_csv_rows_add_up_to_the_balances_and_begin_no_formula(books, tmp_path):
     assert {k: v for k, v in found.items() if v} == total(books)
 
 
+def test_days_put_together_are_the_whole(books, tmp_path):
+    for form in ("csv", "json"):
+        whole = text_of(export(books, form, out=tmp_path / form)).splitlines()
+        bounds = ["2026-11-%02dT00:00:00Z" % day for day in range(1, 11)] + ["2026-11-10T10:30:00Z", "2027-01-01"]
+        parts = [text_of(export(books, form, "--from", a, "--until", b, out=tmp_path / "part")).splitlines() for a, b in zip(bounds, bounds[1:])]
+        head = 1 if form == "csv" else 0
+        assert [line for part in parts for line in part[head:-1]] == whole[head:-1]
+
+
+@pytest.mark.parametrize("form", JOURNALS)
+def test_a_journal_until_a_day_has_the_balances_of_that_day(books, form, tmp_path):
+    need(form)
+    answer = json.loads(run(stories.ENTENTE, "ledger", "balance", "--data", books, "--at", "2026-11-04", "--json"))
+    wanted = {(a["account"], a["currency"]): Decimal(a["amount"]) for a in answer["accounts"] if Decimal(a["amount"])}
+    assert PROGRAMS[form][1](export(books, form, "--until", "2026-11-04", out=tmp_path / "books.journal")) == wanted
+
+
 # ---- FOCUS ----
 
 def focus_columns():
