@@ -109,7 +109,7 @@ def scratch(tmp_path_factory):
                 if not name.startswith((".", "build")):
                     os.symlink(os.path.join(ROOT, name), os.path.join(folder, name))
             os.makedirs(os.path.join(folder, "build", "t", "harness"))
-            for name in ("entente", "sim", "t/harness/make-books"):
+            for name in ("entente", "entente-verify", "sim", "t/harness/make-books"):
                 os.symlink(os.path.join(os.path.dirname(PROGRAM), name), os.path.join(folder, "build", name))
         return made[page]
     return get
