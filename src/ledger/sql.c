@@ -4,13 +4,16 @@
  */
 #include "ledger/sql.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include <sqlite3.h>
 
 #define BUSY_MS 5000
 #define COPY_PAGES 512
+#define PATH_BYTES 4096
 
 struct sql {
     sqlite3 *db;
@@ -85,6 +88,28 @@ static int open_flags(enum sql_mode mode)
     return flags[mode] | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE;
 }
 
+/* A copy where nothing can be written: read-only media, somebody else's directory. SQLite would want to make files beside it, for others who write, unless it
+ * is told that there are none. With a write-ahead log beside it there may be. */
+static bool lies_still(const char *path)
+{
+    char beside[PATH_BYTES];
+    const char *slash = strrchr(path, '/');
+    if (snprintf(beside, sizeof beside, "%s-wal", path) >= (int)sizeof beside || access(beside, F_OK) == 0)
+        return false;
+    snprintf(beside, sizeof beside, "%.*s", slash ? (int)(slash - path) + 1 : 1, slash ? path : ".");
+    return faccessat(AT_FDCWD, beside, W_OK, AT_EACCESS) != 0;
+}
+
+static int open_still(const char *path, sqlite3 **ret)
+{
+    char uri[3 * PATH_BYTES + 32] = "file:";
+    size_t n = strlen(uri);
+    for (const char *p = path; *p && n < sizeof uri - 32; p++)
+        n += (size_t)snprintf(uri + n, sizeof uri - n, strchr("?#%", *p) ? "%%%02X" : "%c", *p);
+    snprintf(uri + n, sizeof uri - n, "?immutable=1");
+    return sqlite3_open_v2(uri, ret, open_flags(SQL_READ) | SQLITE_OPEN_URI, NULL);
+}
+
 enum err sql_open(const char *path, enum sql_mode mode, const char *vfs, struct sql **ret, char why[512])
 {
     if (mode != SQL_CREATE && !file_exists(path, vfs)) {
@@ -97,7 +122,8 @@ enum err sql_open(const char *path, enum sql_mode mode, const char *vfs, struct 
         snprintf(why, 512, "%s: %s", path, err_sentence(ERR_NO_MEMORY));
         return ERR_NO_MEMORY;
     }
-    int code = sqlite3_open_v2(path, &s->db, open_flags(mode), vfs);
+    bool still = mode == SQL_READ && !vfs && lies_still(path);
+    int code = still ? open_still(path, &s->db) : sqlite3_open_v2(path, &s->db, open_flags(mode), vfs);
     if (code == SQLITE_OK) {
         sqlite3_busy_timeout(s->db, BUSY_MS);
         *ret = s;
