@@ -50,7 +50,7 @@ static bool choose_direction(const struct cli_syntax *s, struct question *q, con
     else if (!q->to && !q->from && k->sells && k->buys)
         cli_error(s, "\"%s\" both sells and buys: say --to when we paid, --from when it paid", q->party);
     else if ((q->to && !k->sells) || (q->from && !k->buys))
-        cli_error(s, "\"%s\" never %s: %s", q->party, q->to ? "sold us anything" : "bought anything from us", q->to ? "did it pay, --from?" : "did we pay, --to?");
+        cli_error(s, q->to ? "\"%s\" never sold us anything: did it pay, --from?" : "\"%s\" never bought anything from us: did we pay, --to?", q->party);
     else
         return q->to = q->to || (!q->from && k->sells), true;
     return false;
@@ -64,7 +64,8 @@ static int post(const struct cli_syntax *s, const struct question *q, struct kno
     const char *payable = arena_strdup(&k->arena, arena_join(&k->arena, k->payable, SPAN("payments")));
     const char *receivable = arena_strdup(&k->arena, k->receivable);
     const struct posting_transfer t = {q->to ? payable : "assets:bank", q->to ? "assets:bank" : receivable, currency, amount};
-    const struct posting p = {.cause = POSTING_PAYMENT, .key = span_str(q->key), .memo = span_str(q->memo ? q->memo : q->to ? "payment made" : "payment received"),
+    const char *memo = q->memo ? q->memo : q->to ? "payment made" : "payment received";
+    const struct posting p = {.cause = POSTING_PAYMENT, .key = span_str(q->key), .memo = span_str(memo),
                               .transfers = &t, .transfers_n = 1};
     enum err e = ledger_open(&(struct ledger_options){.dir = q->data, .beside = true}, &l, why);
     if (e)
@@ -132,7 +133,8 @@ int cli_ledger_pay(int argc, char **argv)
     int code;
     struct question q = {.to = false};
     struct known k = {.sells = false};
-    const struct cli_option options[] = {{.name = "--data", .value = &q.data}, {.name = "--party", .value = &q.party}, {.name = "--amount", .value = &q.amount},
+    const struct cli_option options[] = {{.name = "--data", .value = &q.data}, {.name = "--party", .value = &q.party},
+                                         {.name = "--amount", .value = &q.amount},
                                          {.name = "--key", .value = &q.key}, {.name = "--memo", .value = &q.memo}, {.name = "--to", .flag = &q.to},
                                          {.name = "--from", .flag = &q.from}};
     const struct cli_syntax syntax = {"entente ledger pay", usage, options, COUNT_OF(options), &q.currency, 1};

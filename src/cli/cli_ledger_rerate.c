@@ -14,7 +14,8 @@ static const char usage[] =
     "usage: entente ledger rerate --config FILE [--from DATE] [--dry-run] [--json]\n"
     "\n"
     "Looks for usage whose price, by what the config's price books say now, is another than the one it was booked at, or that had none, and books\n"
-    "the differences: one correction for each model, provider, buyer, period and pair of price lines. Nothing booked is edited; a second run books nothing.\n"
+    "the differences: one correction for each model, provider, buyer, period and pair of price lines. Nothing booked is edited; a second run\n"
+    "books nothing.\n"
     "  --from DATE  only usage booked from then on: 2026-08-01, or 2026-08-01T10:00:00Z\n"
     "  --dry-run    shows the corrections and books none\n";
 
@@ -119,7 +120,13 @@ static int rerate(const struct cli_syntax *s, const struct question *q, const st
         cli_error(s, "--from: \"%s\" is no date: write 2026-08-01 or 2026-08-01T10:00:00Z", q->from);
         return CLI_USAGE;
     }
-    if (rerate_make(&o, r) != ERR_OK) {
+    struct progress progress;
+    progress_begin(&progress, "re-rating");
+    o.progress = progress_show;
+    o.owner = &progress;
+    enum err e = rerate_make(&o, r);
+    progress_end(&progress);
+    if (e) {
         cli_error(s, "%s", r->why);
         return CLI_FAILED;
     }

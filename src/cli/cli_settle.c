@@ -19,7 +19,8 @@ static const char usage[] =
     "  --party P   one seller or buyer alone\n"
     "  --format F  text as it is unless said; json and csv carry what each line is computed from, as integers\n"
     "  --json      the same as --format json\n"
-    "  --post      books what the terms of price books come to: fees, minimums, shares and so on. Of a period that has ended; once, however often it is said\n"
+    "  --post      books what the terms of price books come to: fees, minimums, shares and so on. Of a period that has ended; once, however\n"
+    "              often it is said\n"
     "Exit code 1 when the books cannot be read or written, 2 when an argument or the config is wrong.\n";
 
 struct question {
@@ -198,8 +199,10 @@ int cli_settle(int argc, char **argv)
     int code;
     struct question q = {.post = false};
     struct period period;
-    const struct cli_option options[] = {{.name = "--config", .value = &q.config}, {.name = "--period", .value = &q.period}, {.name = "--party", .value = &q.party},
-                                         {.name = "--format", .value = &q.format}, {.name = "--post", .flag = &q.post}, {.name = "--json", .flag = &q.json}};
+    const struct cli_option options[] = {{.name = "--config", .value = &q.config}, {.name = "--period", .value = &q.period},
+                                         {.name = "--party", .value = &q.party},
+                                         {.name = "--format", .value = &q.format}, {.name = "--post", .flag = &q.post},
+                                         {.name = "--json", .flag = &q.json}};
     const struct cli_syntax syntax = {"entente settle", usage, options, COUNT_OF(options), NULL, 0};
     if (!cli_read_options(argc, argv, &syntax, &code))
         return code;

@@ -16,6 +16,8 @@
 
 #define RANGES_MAX 300u /* of one correction: its detail must fit an entry. More make another correction */
 
+#define PROGRESS_EVERY 16384u
+
 /* What is looked at: one leg of one usage entry. */
 struct leg {
     bool sell;
@@ -164,7 +166,8 @@ static struct stream *stream_of(struct rerate *r, const struct leg *leg)
 
 static bool is_group(const struct group *g, const struct leg *leg, const char *period)
 {
-    return !g->full && is_same_kind(&g->leg, leg) && g->leg.old_line == leg->old_line && g->leg.new_line == leg->new_line && strcmp(g->sum.period, period) == 0;
+    bool same_lines = g->leg.old_line == leg->old_line && g->leg.new_line == leg->new_line;
+    return !g->full && same_lines && is_same_kind(&g->leg, leg) && strcmp(g->sum.period, period) == 0;
 }
 
 /* Its number, plus one. */
@@ -272,6 +275,8 @@ static enum err take_usage(struct rerate *r, uint64_t seq, const struct entry_us
 static enum err on_entry(void *owner, uint64_t seq, const struct entry *e, struct span body)
 {
     struct rerate *r = owner;
+    if (r->o->progress && seq % PROGRESS_EVERY == 0)
+        r->o->progress(r->o->owner, seq - r->from_seq, books_size(r->o->books) - r->from_seq);
     if (e->kind == ENTRY_USAGE)
         return take_usage(r, seq, &e->usage);
     if (e->kind != ENTRY_SUMMARY || e->summary.until_seq <= r->from_seq)
@@ -326,8 +331,8 @@ static struct span text_memo(struct rerate *r, const struct rerate_correction *c
 {
     struct span was = c->old_line ? arena_printf(r->arena, "instead of book %s (%s)", c->old_line->book->name, c->old_line->book->source)
                                   : SPAN("which had no price");
-    return arena_printf(r->arena, "%lld requests of %s for %.*s at %.*s by price book %s (%s) %.*s", (long long)c->entries, c->period, SPAN_ARG(c->model),
-                        SPAN_ARG(c->provider), c->new_line->book->name, c->new_line->book->source, SPAN_ARG(was));
+    return arena_printf(r->arena, "%lld requests of %s for %.*s at %.*s by price book %s (%s) %.*s", (long long)c->entries, c->period,
+                        SPAN_ARG(c->model), SPAN_ARG(c->provider), c->new_line->book->name, c->new_line->book->source, SPAN_ARG(was));
 }
 
 static enum err make_correction(struct rerate *r, const struct group *g, struct rerate_correction *c)

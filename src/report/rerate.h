@@ -3,12 +3,13 @@
  * Re-rating: usage whose best price line, by what is known now, is another than the one it was charged by (or it had none), gets the difference
  * posted. Nothing that was booked is edited.
  *
- * A usage entry's effective line is its own, then that of each correction that covers it, in the order of the log. So a second run finds nothing to do,
- * and a price that becomes known later still works on top. A correction covers the entries of its leg, provider, model and buyer whose effective line is its
- * `old` one and whose seq lies in its ranges; the ranges are made so that these are exactly the entries that it was computed from.
+ * A usage entry's effective line is its own, then that of each correction that covers it, in the order of the log. So a second run finds nothing to
+ * do, and a price that becomes known later still works on top. A correction covers the entries of its leg, provider, model and buyer whose effective
+ * line is its `old` one and whose seq lies in its ranges; the ranges are made so that these are exactly the entries that it was computed from.
  *
  * The detail of a correction is JSON, and all that is needed to compute it again:
- *   {"leg":"buy"|"sell","provider":…,"model":…,"buyer":…,"period":…,"entries":n,"old":{"digest":…,"book":…,"seller":…,"currency":…,"text":…}|null,"new":{…},
+ *   {"leg":"buy"|"sell","provider":…,"model":…,"buyer":…,"period":…,"entries":n,
+ *    "old":{"digest":…,"book":…,"seller":…,"currency":…,"text":…}|null,"new":{…},
  *    "usage":{CLASS:quantity},"old_amount":"…","new_amount":"…","ranges":[[first,last],…]}
  */
 #ifndef ENTENTE_REPORT_RERATE_H
@@ -24,6 +25,8 @@ struct rerate_options {
     enum period_unit unit;
     int64_t from_us;              /* usage booked before stays as it is; INT64_MIN: none */
     int64_t now_us;               /* what is known by then */
+    void (*progress)(void *owner, uint64_t done, uint64_t total); /* NULL: nobody watches */
+    void *owner;
 };
 
 struct rerate_correction {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Terms between every two parties, unit by unit from the first that the ledger knows: each unit stands on what was booked, or will be, for those before
- * it. Terms are about all that the pair deals in, by whatever book it was charged, and go by their name: the same name in a later book continues it. A book
- * for everybody ("*") is settled with each buyer by himself.
+ * Terms between every two parties, unit by unit from the first that the ledger knows: each unit stands on what was booked, or will be, for those
+ * before it. Terms are about all that the pair deals in, by whatever book it was charged, and go by their name: the same name in a later book
+ * continues it. A book for everybody ("*") is settled with each buyer by himself.
  */
 #include "report/settle.h"
 
@@ -162,7 +162,8 @@ static void take_row(struct walk *w, const struct sums_row *r, struct uses *u)
     for (unsigned c = 0; c < USAGE_CLASSES; c++)
         if (r->count[c])
             u->at[u->n++] = (struct term_use){
-                .provider = books_name(w->s->options->books, r->provider), .model = books_name(w->s->options->books, r->model), .usage = (enum usage_class)c,
+                .provider = books_name(w->s->options->books, r->provider), .model = books_name(w->s->options->books, r->model),
+                .usage = (enum usage_class)c,
                 .quantity = r->count[c], .price = line->price[c], .amount = line->price[c] == PRICE_NONE ? 0 : money_of(r->count[c], line->price[c])};
 }
 
@@ -183,14 +184,15 @@ static void take_hours(struct walk *w, const struct sums_row *r, unsigned first,
 }
 
 /* Corrections of usage carry in their detail from whom they took money back, and to whom they gave it. */
-static void take_correction(struct walk *w, const struct dealing *d, const struct posting_row *p, const char *seller, const char *currency, const char *amount,
-                            int sign, struct uses *u)
+static void take_correction(struct walk *w, const struct dealing *d, const struct posting_row *p, const char *seller, const char *currency,
+                            const char *amount, int sign, struct uses *u)
 {
     struct arena *a = w->s->arena;
     money m;
     bool sold = span_eq(posting_detail_text(a, p->detail, "leg"), SPAN("sell"));
     if (sold != d->sold || !span_eq(posting_detail_text(a, p->detail, seller), d->seller) || !posting_detail_money(p->detail, amount, &m) ||
-        !span_eq(posting_detail_text(a, p->detail, currency), span_str(d->currency)) || (sold && !span_eq(posting_detail_text(a, p->detail, "buyer"), d->buyer)))
+        !span_eq(posting_detail_text(a, p->detail, currency), span_str(d->currency)) ||
+        (sold && !span_eq(posting_detail_text(a, p->detail, "buyer"), d->buyer)))
         return;
     u->at[u->n++] = (struct term_use){.provider = posting_detail_text(a, p->detail, "provider"), .model = posting_detail_text(a, p->detail, "model"),
                                       .usage = TERMS_CORRECTION, .price = PRICE_NONE, .amount = sign * m};
@@ -228,7 +230,8 @@ static enum err remember_use(struct walk *w, struct dealing *d, const struct ter
         if (span_eq(d->before[i].provider, u->provider) && span_eq(d->before[i].model, u->model))
             return money_add(d->before[i].amount, u->amount, &d->before[i].amount) ? ERR_OK : ERR_RANGE;
     d->before = grow(w->s->arena, d->before, sizeof *d->before, d->before_n, &d->before_room);
-    d->before[d->before_n++] = (struct term_use){.provider = u->provider, .model = u->model, .usage = TERMS_CORRECTION, .price = PRICE_NONE, .amount = u->amount};
+    d->before[d->before_n++] = (struct term_use){.provider = u->provider, .model = u->model, .usage = TERMS_CORRECTION, .price = PRICE_NONE,
+                                                 .amount = u->amount};
     return ERR_OK;
 }
 
@@ -283,11 +286,15 @@ static void remember(struct walk *w, struct dealing *d, struct span term, enum p
     d->past[d->past_n++] = (struct term_past){term, cause, amount};
 }
 
+static bool says(struct walk *w, const struct posting_row *p, const char *path, struct span what)
+{
+    return span_eq(posting_detail_text(w->s->arena, p->detail, path), what);
+}
+
 static bool is_closing_of(struct walk *w, const struct dealing *d, const struct posting_row *p)
 {
-    struct arena *a = w->s->arena;
-    return p->at_us == w->unit.until_us - 1 && span_starts(p->key, SPAN("close:")) && span_eq(posting_detail_text(a, p->detail, "seller"), d->seller) &&
-           span_eq(posting_detail_text(a, p->detail, "buyer"), d->buyer) && span_eq(posting_detail_text(a, p->detail, "currency"), span_str(d->currency));
+    return p->at_us == w->unit.until_us - 1 && span_starts(p->key, SPAN("close:")) && says(w, p, "seller", d->seller) &&
+           says(w, p, "buyer", d->buyer) && says(w, p, "currency", span_str(d->currency));
 }
 
 /* Lines of this unit that were booked: they stay as they were, and are the past of the next unit. */
@@ -314,8 +321,8 @@ static bool is_booked(struct walk *w, const struct dealing *d, const struct term
 static void close_line(struct walk *w, struct dealing *d, const struct price_book *b, const struct term_line *line)
 {
     bool for_all = strcmp(b->buyer, "*") == 0;
-    struct span key = arena_printf(w->s->arena, "close:%s%s%.*s:%s:%.*s", b->name, for_all ? "/" : "", SPAN_ARG(for_all ? d->buyer : SPAN("")), w->unit.label,
-                                   SPAN_ARG(line->name));
+    struct span key = arena_printf(w->s->arena, "close:%s%s%.*s:%s:%.*s", b->name, for_all ? "/" : "", SPAN_ARG(for_all ? d->buyer : SPAN("")),
+                                   w->unit.label, SPAN_ARG(line->name));
     if (is_booked(w, d, line))
         return;
     remember(w, d, span_str(line->term->name), line->cause, line->amount);
@@ -327,9 +334,10 @@ static void close_line(struct walk *w, struct dealing *d, const struct price_boo
 
 static void explain(struct walk *w, const struct dealing *d, enum err e)
 {
-    const char *what = e == ERR_TOO_LARGE ? "one of them is about so many prices that its detail does not fit an entry; name models or providers in it" : err_sentence(e);
-    snprintf(w->s->out->why, sizeof w->s->out->why, "what %.*s sells to %.*s: the terms of %s cannot be computed: %s", SPAN_ARG(d->seller), SPAN_ARG(d->buyer),
-             w->unit.label, what);
+    const char *what = e != ERR_TOO_LARGE ? err_sentence(e)
+                                          : "one of them is about so many prices that its detail does not fit an entry; name models or providers in it";
+    snprintf(w->s->out->why, sizeof w->s->out->why, "what %.*s sells to %.*s: the terms of %s cannot be computed: %s", SPAN_ARG(d->seller),
+             SPAN_ARG(d->buyer), w->unit.label, what);
 }
 
 static enum err compute_lines(struct walk *w, struct dealing *d, const struct in_force *f, const struct uses *u)
@@ -340,8 +348,8 @@ static enum err compute_lines(struct walk *w, struct dealing *d, const struct in
                                    .terms = f->terms, .terms_n = f->n};
     struct price_book with_currency = all;
     memcpy(with_currency.currency, f->books[0].currency, sizeof with_currency.currency);
-    const struct terms_input in = {.book = &with_currency, .of = f->books, .period = w->unit, .zone = w->s->options->zone, .uses = u->at, .uses_n = u->n,
-                                   .before = d->before, .before_n = d->before_n, .hours = u->hours, .hours_n = u->hours_n,
+    const struct terms_input in = {.book = &with_currency, .of = f->books, .period = w->unit, .zone = w->s->options->zone, .uses = u->at,
+                                   .uses_n = u->n, .before = d->before, .before_n = d->before_n, .hours = u->hours, .hours_n = u->hours_n,
                                    .past = d->past, .past_n = d->past_n};
     enum err e = terms_compute(w->s->arena, &in, &lines, &n);
     if (e)

@@ -170,7 +170,8 @@ static void add_usage_line(struct building *b, struct account *a, const struct s
     if (price == PRICE_NONE && c == USAGE_REQUEST)
         return;
     *add_line(b, a) = (struct statement_line){
-        .section = price == PRICE_NONE ? STATEMENT_UNPRICED : STATEMENT_USAGE, .provider = books_name(books, r->provider), .model = books_name(books, r->model),
+        .section = price == PRICE_NONE ? STATEMENT_UNPRICED : STATEMENT_USAGE, .provider = books_name(books, r->provider),
+        .model = books_name(books, r->model),
         .usage = c, .estimated = r->estimated, .quantity = r->count[c], .price = price, .line = line, .cause = POSTING_CAUSES,
         .amount = price == PRICE_NONE ? 0 : money_of(r->count[c], price)};
 }
@@ -250,7 +251,8 @@ static void take_leg(struct building *b, const struct posting_row *p, struct spa
     money amount = side == STATEMENT_WE_OWE ? -debit : debit;
     move(b, a, p->at_us, amount);
     if (is_in_period(b, p->at_us))
-        *add_line(b, a) = (struct statement_line){.section = section_of(p->cause), .amount = amount, .cause = p->cause, .name = name_of(b, p), .how = p->memo,
+        *add_line(b, a) = (struct statement_line){.section = section_of(p->cause), .amount = amount, .cause = p->cause, .name = name_of(b, p),
+                                                  .how = p->memo,
                                                   .key = p->key, .detail = p->detail, .at_us = p->booked_us, .seq = p->seq, .price = PRICE_NONE};
 }
 
@@ -273,8 +275,8 @@ static void take_pending_leg(struct building *b, const struct statement_closing 
     while (rest.p)
         last = span_cut(&rest, ':');
     add(b, &a->s.pending, amount);
-    *add_line(b, a) = (struct statement_line){.section = STATEMENT_PENDING, .amount = amount, .cause = c->cause, .name = last, .how = c->memo, .key = c->key,
-                                              .detail = c->detail, .seq = order, .price = PRICE_NONE};
+    *add_line(b, a) = (struct statement_line){.section = STATEMENT_PENDING, .amount = amount, .cause = c->cause, .name = last, .how = c->memo,
+                                              .key = c->key, .detail = c->detail, .seq = order, .price = PRICE_NONE};
 }
 
 static void take_pending(struct building *b, const struct statement_closing *c, uint64_t order)
@@ -450,7 +452,8 @@ static void explain(struct settlement *s, enum err e)
 
 enum err settlement_make(const struct settlement_options *o, struct settlement *ret)
 {
-    *ret = (struct settlement){.self = span_str(o->self), .period = o->period, .zone = o->zone, .unit = o->unit, .now_us = o->now_us, .size = books_size(o->books)};
+    *ret = (struct settlement){.self = span_str(o->self), .period = o->period, .zone = o->zone, .unit = o->unit, .now_us = o->now_us,
+                               .size = books_size(o->books)};
     arena_init(&ret->arena, 16 * KIB);
     struct settle s = {.options = o, .out = ret, .arena = &ret->arena,
                        .sums = {.books = o->books, .zone = o->zone, .unit = o->unit, .period = o->period, .at = {.from_us = INT64_MAX}}};

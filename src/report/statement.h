@@ -5,8 +5,8 @@
  *   opening + usage + terms + corrections + payments + other = closing         to the last 10^-15, for every statement
  *
  * A statement is one side of one party in one currency: what we owe it (it sold to us) or what it owes us (it bought from us). Usage and corrections
- * belong to the period in which they were booked; a term's line to the period that it closes, although it is booked after its end. What a term comes to
- * and is not booked yet stands apart, with the closing balance there would be.
+ * belong to the period in which they were booked; a term's line to the period that it closes, although it is booked after its end. What a term comes
+ * to and is not booked yet stands apart, with the closing balance there would be.
  *
  * Opening balances are computed backwards: what the accounts say now, less everything that moved since.
  */

@@ -7,7 +7,8 @@
 #include "report/statement.h"
 #include "report/text.h"
 
-static const char *const columns[] = {"period", "party", "side", "currency", "section", "provider", "model", "class", "estimated", "quantity", "price", "amount",
+static const char *const columns[] = {"period", "party", "side", "currency", "section", "provider", "model", "class", "estimated", "quantity",
+                                      "price", "amount",
                                       "amount_text", "book", "book_source", "valid_from", "known_from", "cause", "name", "how", "key", "booked_at", "entry", "detail"};
 
 static void put_time(struct csv *c, int64_t at_us)

@@ -120,7 +120,8 @@ static void say_usage_head(struct page *p, const struct statement_line *l)
 
 static bool is_same_head(const struct statement_line *a, const struct statement_line *b)
 {
-    return a && span_eq(a->provider, b->provider) && span_eq(a->model, b->model) && (a->line == b->line || (a->line && b->line && strcmp(a->line->text, b->line->text) == 0));
+    bool same_line = a && (a->line == b->line || (a->line && b->line && strcmp(a->line->text, b->line->text) == 0));
+    return same_line && span_eq(a->provider, b->provider) && span_eq(a->model, b->model);
 }
 
 static void say_usage(struct page *p, const struct statement_line *l, money amount)
@@ -133,7 +134,8 @@ static void say_usage(struct page *p, const struct statement_line *l, money amou
     if (l->price == PRICE_NONE)
         say(p, "%-32s%22.*s\n", name, SPAN_ARG(figure_count(quantity, l->quantity)));
     else
-        say(p, "%-32s%22.*s%24.*s%22.*s\n", name, SPAN_ARG(figure_count(quantity, l->quantity)), SPAN_ARG(figure_price(price, l->price)), SPAN_ARG(figure));
+        say(p, "%-32s%22.*s%24.*s%22.*s\n", name, SPAN_ARG(figure_count(quantity, l->quantity)), SPAN_ARG(figure_price(price, l->price)),
+            SPAN_ARG(figure));
 }
 
 /* ---- other lines ---- */
@@ -228,7 +230,8 @@ static void say_stated(struct page *p)
             say(p, "\nWhat providers say it cost, where all requests of a quarter of an hour said so\n");
         said = true;
         say(p, "  %.*s, %.*s of %.*s requests: stated %.*s, by our prices %.*s, difference %.*s\n", SPAN_ARG(clean(p, x->provider)),
-            SPAN_ARG(figure_count(n, x->stated_n)), SPAN_ARG(figure_count(all, x->requests)), SPAN_ARG(in_words(p, x->stated)), SPAN_ARG(in_words(p, x->ours)),
+            SPAN_ARG(figure_count(n, x->stated_n)), SPAN_ARG(figure_count(all, x->requests)), SPAN_ARG(in_words(p, x->stated)),
+            SPAN_ARG(in_words(p, x->ours)),
             SPAN_ARG(in_words(p, x->stated - x->ours)));
     }
 }
@@ -237,7 +240,8 @@ static void say_note(struct page *p, unsigned number, const struct price_line *l
 {
     const struct price_book *b = line->book;
     char figure[FIGURE_BYTES];
-    say(p, "  [%u] price book %s, source %.*s; valid from %.*s", number, b->name, SPAN_ARG(clean(p, span_str(b->source))), SPAN_ARG(day_of(p, b->valid_from_us)));
+    say(p, "  [%u] price book %s, source %.*s; valid from %.*s", number, b->name, SPAN_ARG(clean(p, span_str(b->source))),
+        SPAN_ARG(day_of(p, b->valid_from_us)));
     if (b->valid_until_us != PRICE_TIME_MAX)
         say(p, " to %.*s", SPAN_ARG(day_of(p, b->valid_until_us - 1)));
     say(p, ", known from %.*s", SPAN_ARG(day_of(p, b->known_from_us)));
@@ -246,7 +250,8 @@ static void say_note(struct page *p, unsigned number, const struct price_line *l
     if (*line->tier)
         say(p, "; tier %.*s", SPAN_ARG(clean(p, span_str(line->tier))));
     if (line->clock.days)
-        say(p, "; %02u:%02u to %02u:%02u UTC", line->clock.from_minute / 60, line->clock.from_minute % 60, line->clock.until_minute / 60, line->clock.until_minute % 60);
+        say(p, "; %02u:%02u to %02u:%02u UTC", line->clock.from_minute / 60, line->clock.from_minute % 60, line->clock.until_minute / 60,
+            line->clock.until_minute % 60);
     say(p, "\n");
 }
 
@@ -303,8 +308,8 @@ static void say_head(struct page *p)
     struct span right = arena_printf(p->arena, "%s  %s", s->period.label, zone_name(s->zone));
     struct span self = clean(p, s->self), party = p->of->party.n ? clean(p, p->of->party) : SPAN("an unknown seller");
     bool we_owe = p->of->side == STATEMENT_WE_OWE;
-    struct span what = arena_printf(p->arena, "what %.*s owes %.*s%s%s", SPAN_ARG(we_owe ? self : party), SPAN_ARG(we_owe ? party : self), *p->of->currency ? ", in " : "",
-                                    p->of->currency);
+    struct span what = arena_printf(p->arena, "what %.*s owes %.*s%s%s", SPAN_ARG(we_owe ? self : party), SPAN_ARG(we_owe ? party : self),
+                                    *p->of->currency ? ", in " : "", p->of->currency);
     struct span days = arena_printf(p->arena, "%.*s to %.*s%s", SPAN_ARG(day_of(p, s->period.from_us)), SPAN_ARG(day_of(p, s->period.until_us - 1)),
                                     s->now_us < s->period.until_us ? ", so far" : "");
     rule(p, '=');

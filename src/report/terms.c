@@ -348,7 +348,8 @@ static void compute_covered(struct reckoning *r, const struct price_term *t)
     detail_number(r, "allowance_per_unit_and_hour", t->allowance);
     detail_number(r, "used", all);
     money saved = release(r, freed);
-    emit(r, t, "covered", -saved, arena_printf(r->arena, "%.*s of %.*s units covered", SPAN_ARG(text_count(r, covered)), SPAN_ARG(text_count(r, all))), false);
+    emit(r, t, "covered", -saved, arena_printf(r->arena, "%.*s of %.*s units covered", SPAN_ARG(text_count(r, covered)),
+                                               SPAN_ARG(text_count(r, all))), false);
 }
 
 static void compute_capacity(struct reckoning *r, const struct price_term *t)
@@ -364,7 +365,8 @@ static void compute_capacity(struct reckoning *r, const struct price_term *t)
     detail_number(r, "units", t->quantity);
     detail_money(r, "per_unit_and_hour", t->amount);
     detail_number(r, "seconds", seconds);
-    emit(r, t, "", fee, arena_printf(r->arena, "%.*s units x %.*s x %.*s %s", SPAN_ARG(text_count(r, t->quantity)), SPAN_ARG(text_money(r, t->amount)),
+    emit(r, t, "", fee, arena_printf(r->arena, "%.*s units x %.*s x %.*s %s", SPAN_ARG(text_count(r, t->quantity)),
+                                     SPAN_ARG(text_money(r, t->amount)),
                                      SPAN_ARG(text_count(r, odd ? seconds : seconds / SECONDS_PER_HOUR)), odd ? "seconds / 3600" : "hours"), false);
     compute_covered(r, t);
 }
@@ -448,11 +450,11 @@ static void compute_band(struct reckoning *r, const struct price_term *t)
         if (parts[i])
             reprice_use(r, t, i, parts[i], &difference);
     json_out_close(&r->json, ']');
-    bool money_band = t->usage == USAGE_CLASSES;
-    emit(r, t, "", difference, arena_printf(r->arena, "%.*s %s%s%.*s at %.*s of the price",
-                                            SPAN_ARG(money_band ? text_sum(r, within) : text_count(r, (int64_t)within)), money_band ? "" : usage_class_name(t->usage),
-                                            money_band ? "above " : " above ", SPAN_ARG(money_band ? text_money(r, t->amount) : text_count(r, t->quantity)),
-                                            SPAN_ARG(text_rate(r, t->rate))), false);
+    bool by_money = t->usage == USAGE_CLASSES;
+    struct span part = by_money ? text_sum(r, within) : text_count(r, (int64_t)within);
+    struct span above = by_money ? text_money(r, t->amount) : text_count(r, t->quantity);
+    emit(r, t, "", difference, arena_printf(r->arena, "%.*s%s%s above %.*s at %.*s of the price", SPAN_ARG(part), by_money ? "" : " ",
+                                            by_money ? "" : usage_class_name(t->usage), SPAN_ARG(above), SPAN_ARG(text_rate(r, t->rate))), false);
 }
 
 /* ---- storage, fees, minimums, tax: one figure each ---- */
@@ -480,9 +482,9 @@ static void compute_fee(struct reckoning *r, const struct price_term *t)
     detail_money(r, "fixed", t->amount);
     detail_rate(r, t->rate);
     detail_money(r, "base", base);
-    struct span how = t->rate.num ? arena_printf(r->arena, "%.*s of %.*s%s", SPAN_ARG(text_rate(r, t->rate)), SPAN_ARG(text_sum(r, base)), t->amount ? " and " : "")
-                                  : SPAN("");
-    emit(r, t, "", fee, t->amount ? arena_printf(r->arena, "%.*s%.*s a period", SPAN_ARG(how), SPAN_ARG(text_money(r, t->amount))) : how, false);
+    struct span rated = t->rate.num ? arena_printf(r->arena, "%.*s of %.*s", SPAN_ARG(text_rate(r, t->rate)), SPAN_ARG(text_sum(r, base))) : SPAN("");
+    struct span fixed = t->amount ? arena_printf(r->arena, "%.*s a period", SPAN_ARG(text_money(r, t->amount))) : SPAN("");
+    emit(r, t, "", fee, arena_printf(r->arena, "%.*s%s%.*s", SPAN_ARG(rated), rated.n && fixed.n ? " and " : "", SPAN_ARG(fixed)), false);
 }
 
 static void compute_minimum(struct reckoning *r, const struct price_term *t)
@@ -493,7 +495,8 @@ static void compute_minimum(struct reckoning *r, const struct price_term *t)
     detail_begin(r, t);
     detail_money(r, "minimum", t->amount);
     detail_money(r, "base", base);
-    emit(r, t, "", missing, arena_printf(r->arena, "at least %.*s; it came to %.*s", SPAN_ARG(text_money(r, t->amount)), SPAN_ARG(text_sum(r, base))), false);
+    emit(r, t, "", missing, arena_printf(r->arena, "at least %.*s; it came to %.*s", SPAN_ARG(text_money(r, t->amount)), SPAN_ARG(text_sum(r, base))),
+         false);
 }
 
 static void compute_tax(struct reckoning *r, const struct price_term *t)
@@ -544,8 +547,9 @@ static void compute_commit(struct reckoning *r, const struct price_term *t)
         at_us = m->at_us;
     }
     json_out_close(&r->json, ']');
-    emit(r, t, "", paid - before, arena_printf(r->arena, "%.*s due by %.*s; %.*s counted, %.*s paid before", SPAN_ARG(text_money(r, required)),
-                                               SPAN_ARG(text_day(r, at_us - 1)), SPAN_ARG(text_sum(r, counted)), SPAN_ARG(text_sum(r, before))), false);
+    struct span earlier = before ? arena_printf(r->arena, ", %.*s paid before", SPAN_ARG(text_sum(r, before))) : SPAN("");
+    emit(r, t, "", paid - before, arena_printf(r->arena, "%.*s due by %.*s; %.*s counted%.*s", SPAN_ARG(text_sum(r, required)),
+                                               SPAN_ARG(text_day(r, at_us - 1)), SPAN_ARG(text_sum(r, counted)), SPAN_ARG(earlier)), false);
 }
 
 static void compute_credit(struct reckoning *r, const struct price_term *t)
@@ -562,8 +566,8 @@ static void compute_credit(struct reckoning *r, const struct price_term *t)
     detail_money(r, "left_before", left);
     detail_money(r, "owed", r->total);
     struct span until = t->until_us == PRICE_TIME_MAX ? SPAN("") : arena_printf(r->arena, " until %.*s", SPAN_ARG(text_day(r, t->until_us)));
-    emit(r, t, "", -used, arena_printf(r->arena, "of %.*s%.*s; %.*s %s", SPAN_ARG(text_money(r, t->amount)), SPAN_ARG(until), SPAN_ARG(text_sum(r, rest)),
-                                       lapses ? "lapses" : "left"), lapses);
+    emit(r, t, "", -used, arena_printf(r->arena, "of %.*s%.*s; %.*s %s", SPAN_ARG(text_money(r, t->amount)), SPAN_ARG(until),
+                                       SPAN_ARG(text_sum(r, rest)), lapses ? "lapses" : "left"), lapses);
 }
 
 static void compute_share(struct reckoning *r, const struct price_term *t)
@@ -580,8 +584,8 @@ static void compute_share(struct reckoning *r, const struct price_term *t)
     if (t->cap != MONEY_MAX)
         detail_money(r, "cap", t->cap);
     struct span cap = t->cap == MONEY_MAX ? SPAN("") : arena_printf(r->arena, ", %.*s in all", SPAN_ARG(text_money(r, t->cap)));
-    emit(r, t, "", now, arena_printf(r->arena, "%.*s of %.*s to date%.*s; %.*s accrued before", SPAN_ARG(text_rate(r, t->rate)), SPAN_ARG(text_sum(r, base)),
-                                     SPAN_ARG(cap), SPAN_ARG(text_sum(r, accrued))), false);
+    emit(r, t, "", now, arena_printf(r->arena, "%.*s of %.*s to date%.*s; %.*s accrued before", SPAN_ARG(text_rate(r, t->rate)),
+                                     SPAN_ARG(text_sum(r, base)), SPAN_ARG(cap), SPAN_ARG(text_sum(r, accrued))), false);
 }
 
 /* ---- the order ---- */
@@ -643,7 +647,8 @@ static void compute_kind(struct reckoning *r, const struct kind *k)
     for (unsigned left = b->terms_n; left && !r->error; left--) {
         unsigned next = b->terms_n;
         for (unsigned i = b->terms_n; i-- > 0;)
-            if (!done[i] && b->terms[i].kind == k->kind && (next == b->terms_n || k->kind != TERM_CREDIT || b->terms[i].until_us <= b->terms[next].until_us))
+            if (!done[i] && b->terms[i].kind == k->kind &&
+                (next == b->terms_n || k->kind != TERM_CREDIT || b->terms[i].until_us <= b->terms[next].until_us))
                 next = i;
         if (next == b->terms_n)
             return;

@@ -15,8 +15,8 @@
  *   credit    lots, earliest expiry first, pay what is owed so far; a lot that expires in the period pays in it, and then lapses
  *   tax       a rate of all above
  *   share     floor(rate x cumulative charges) - accrued so far, up to a cap in total (R4). Of usage and corrections, not of the lines above
- * A term that is about some models or providers only (`model`, `provider`) looks at their usage and corrections alone. Divisions round down, so that the
- * remainder stays with whoever pays.
+ * A term that is about some models or providers only (`model`, `provider`) looks at their usage and corrections alone. Divisions round down, so that
+ * the remainder stays with whoever pays.
  */
 #ifndef ENTENTE_REPORT_TERMS_H
 #define ENTENTE_REPORT_TERMS_H

@@ -86,7 +86,8 @@ TEST(what_capacity_covers_costs_nothing_and_what_overflows_is_paid_by_the_token)
     /* hour 5: 800 fit; hour 6: 1000 of 3200, pro rata 750 input and 250 output */
     EXPECT_STR(first_amount(), "-0.00000000081");
     EXPECT_SPAN(lines[0].name, "T1/covered");
-    EXPECT_SPAN(lines[0].detail, "{\"book\":\"azure\",\"seller\":\"microsoft\",\"buyer\":\"acme\",\"currency\":\"USD\",\"term\":\"T1\",\"kind\":\"capacity\","
+    EXPECT_SPAN(lines[0].detail,
+                "{\"book\":\"azure\",\"seller\":\"microsoft\",\"buyer\":\"acme\",\"currency\":\"USD\",\"term\":\"T1\",\"kind\":\"capacity\","
                                  "\"period\":\"2026-11\",\"allowance_per_unit_and_hour\":500,\"used\":4007,\"uses\":["
                                  "{\"provider\":\"azure-eu\",\"model\":\"luna\",\"class\":\"input\",\"quantity\":1350,\"price\":200},"
                                  "{\"provider\":\"azure-eu\",\"model\":\"luna\",\"class\":\"output\",\"quantity\":450,\"price\":1200}],"

@@ -60,7 +60,8 @@ static void read_line(struct span line, uint64_t counter, struct usage_record *r
     struct zone *utc = NULL;
     CHECK(zone_open("UTC", &utc) == ERR_OK && zone_parse_time(utc, time, &now_us) == ERR_OK);
     zone_free(utc);
-    *r = (struct usage_record){.issuer = 1, .counter = counter, .wall_us = now_us, .status = 200, .provider_cost_nano = -1, .api = 1, .attempts_n = 1};
+    *r = (struct usage_record){.issuer = 1, .counter = counter, .wall_us = now_us, .status = 200, .provider_cost_nano = -1, .api = 1,
+                               .attempts_n = 1};
     r->attempts[0] = (struct attempt_record){.outcome = ATTEMPT_ANSWERED, .status = 200};
     record_set_name(r->attempts[0].provider, provider);
     record_set_name(r->attempts[0].model, model);
