@@ -335,6 +335,35 @@ def test_focus_costs_add_up_to_what_is_owed(books, by, tmp_path):
         assert {k: v for k, v in found.items() if v} == {k: v for k, v in wanted.items() if v}
 
 
+# ---- from a request to every program ----
+
+PRICES = """
+books:
+  - {book: list, seller: microsoft, buyer: self, currency: USD, source: contract, from: 2020-01-01, known: 2020-01-01,
+     lines: [{model: "*", provider: azure, input: 0.25, output: 1.234567891}]}
+"""
+
+
+def test_what_clients_were_answered_is_what_every_program_says_is_owed(tmp_path):
+    (tmp_path / "prices.yaml").write_text(PRICES, encoding="utf-8")
+    with stories.Provider(stories.answer(), stories.events(stories.STREAM)) as p, \
+            stories.Gateway(providers={"azure": p}, config="prices: [%s]\n" % (tmp_path / "prices.yaml")) as g:
+        assert g.ask()[0] == 200
+        for _ in range(6):
+            assert g.stream()[0] == 200
+        g.records(7)
+        g.stop()
+        data, cost = os.path.join(g.folder, "data"), 7 * (9 * Decimal("0.25") + 3 * Decimal("1.234567891")) / 10**6
+        wanted = total(data)
+        assert wanted["liabilities:payable:microsoft:azure", "USD"] == -cost and wanted["assets:receivable:tests", "USD"] == cost
+        for form in JOURNALS:
+            if have(PROGRAMS[form][0]):
+                assert PROGRAMS[form][1](export(data, form, out=tmp_path / form)) == wanted
+        rows = csv_rows(export(data, "focus", out=tmp_path / "focus.csv"))
+        assert sum(Decimal(r["BilledCost"]) for r in rows) == cost
+        assert sum(int(r["x_InputTokens"] or 0) for r in rows) == 63 and sum(int(r["x_OutputTokens"] or 0) for r in rows) == 21
+
+
 # ---- asking wrongly ----
 
 @pytest.mark.parametrize("words, says", [
