@@ -153,8 +153,9 @@ TEST(entries_come_back_in_order_and_cannot_be_written_over)
     buf_init(&one, 100);
     struct store *s = fresh("entries.db");
     EXPECT(store_log_size(s, &size) == ERR_OK && size == 0);
+    static const char *const words[] = {"zero", "one", "two", "three"};
     for (unsigned i = 0; i < 4; i++)
-        EXPECT(store_append(s, i, span_of("zero\0one\0\0two\0\0three" + 5 * i, i == 3 ? 5 : 4 - (i > 0))) == ERR_OK);
+        EXPECT(store_append(s, i, span_str(words[i])) == ERR_OK);
     EXPECT(store_append(s, 2, SPAN("again")) == ERR_EXISTS);
     EXPECT(strstr(store_why(s), "there already") != NULL);
     EXPECT(store_commit(s) == ERR_OK);
