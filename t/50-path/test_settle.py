@@ -373,6 +373,51 @@ def test_re_rating_begins_where_it_is_told_and_refuses_what_is_no_date():
     assert "no date" in b.run("ledger", "rerate", "--config", "entente.yaml", "--from", "yesterday", code=2)
 
 
+def test_requests_that_go_different_ways_are_told_apart_however_many():
+    usage = "".join("2026-08-02T10:%02d:%02dZ azure-gl luna - input=%d\n" % (i // 60, i % 60, 199999 + i % 3) for i in range(1000))
+    b = Books(FIRST, usage=usage)
+    b.prices(FIRST, CUT)
+    made = b.rerate()["corrections"]
+    assert len(made) > 2 and max(len(c["detail"]["ranges"]) for c in made) <= 300
+    assert sum(c["detail"]["entries"] for c in made) == 1000
+    assert owed(b) == owed(Books(FIRST, CUT.replace("2026-08-04", "2026-08-01"), usage=usage))
+    assert b.rerate()["corrections"] == []
+
+
+def test_compacted_usage_keeps_its_statements_and_is_not_re_rated():
+    usage = "".join("2026-07-%02dT10:00:%02dZ azure-gl luna rnd input=1000 output=10\n" % (1 + i // 60, i % 60) for i in range(600)) + \
+        "2026-08-20T10:00:00Z azure-gl luna rnd input=1000\n"
+    b = Books(FIRST, usage=usage)
+    before = [b.json(p)["statements"] for p in ("2026-07", "2026-08", "2026-07-03")]
+    b.run("ledger", "compact", "--data", "data", "--before", "2026-08-01")
+    assert [b.json(p)["statements"] for p in ("2026-07", "2026-08", "2026-07-03")] == before
+    b.prices(FIRST, CUT)
+    assert "compacted" in b.run("ledger", "rerate", "--config", "entente.yaml", code=1)
+    assert b.rerate("--from", "2026-08-01")["corrections"]
+
+
+SHARES = """books:
+  - {book: one, seller: microsoft, currency: USD, source: list, from: 2026-01-01, lines: [{model: luna, provider: "*", input: 1}],
+     terms: [{share: S1, from: acme, to: host, rate: 20%%}, {share: S3, from: owner, to: nonprofit, rate: 1%%}]}
+  - {book: two, seller: google, currency: USD, source: list, from: 2026-01-01, lines: [{model: nova, provider: "*", input: 1}],
+     terms: [{share: S2, from: host, to: acme, rate: 20%%}]}
+"""
+
+
+@pytest.mark.parametrize("period", ["day", "week", "month", "quarter", "year"])
+def test_shares_both_ways_are_200000_and_80000_and_120000_net(period):
+    b = Books(SHARES.replace("%%", "%"), period=period, zone="Europe/Paris", usage="".join(
+        "2026-03-%02dT10:00:00Z azure-gl %s - input=%d\n" % (day, model, n)
+        for day, model, n in ((3, "luna", 333333333333), (4, "nova", 400000000000), (27, "luna", 666666666667))))
+    for booked in (False, True):
+        net = {n["party"]: n for n in check(b.json("2026"))["net"]}
+        assert [net["host"][k] for k in ("we_owe", "owed_to_us", "net_we_owe")] == ["2%020d" % 0, "8%019d" % 0, "12%019d" % 0]
+        assert (net["owner"]["owed_to_us"], net["nonprofit"]["we_owe"]) == ("1%019d" % 0, "1%019d" % 0)
+        if not booked and period != "year":
+            b.settle("2026-Q1", "--post")
+            assert all(x["pending"] == "0" for x in b.json("2026-Q1")["statements"])
+
+
 # ---- the page ----
 
 def test_the_statement_in_the_manual_is_what_the_program_prints():
