@@ -221,7 +221,7 @@ static void post(struct ledger *l, enum posting_cause cause, unsigned number, co
     uint64_t seq;
     snprintf(key, sizeof key, "%s:%u", posting_cause_name(cause), number);
     const struct posting p = {.cause = cause, .key = span_str(key), .memo = span_str(memo), .transfers = transfers, .transfers_n = n,
-                              .refers_to = cause == POSTING_CORRECTION ? 1 + below(20) : 0};
+                              .refers_to = cause == POSTING_CORRECTION ? 1 + below(8) : 0}; /* one of the first entries */
     CHECK(ledger_post(l, &p, &seq) == ERR_OK);
 }
 
