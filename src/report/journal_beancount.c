@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Journals for beancount. Its balance directives hold at the begin of a day, so those of a day's end carry the next day's date; they ask for no
- * tolerance ("~ 0"), because beancount would let the last two digits pass. They count what lies below an account as the account's.
+ * tolerance ("~ 0"), because beancount would let a unit of the last digit pass. They count what lies below an account as the account's.
  */
 #include "report/account_name.h"
 #include "report/journal.h"
