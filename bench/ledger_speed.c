@@ -45,6 +45,7 @@ struct worker {
 };
 
 static atomic_bool ending;
+static uint64_t first_issuer; /* of this run: a second one in the same books is not one of duplicates */
 static struct arena arena;
 static struct price_line line;
 
@@ -219,7 +220,7 @@ static double lone_us(struct ledger *l)
     struct worker w;
     struct lone lone;
     uint64_t ns[LONE];
-    init_worker(&w, l, 1000, 1);
+    init_worker(&w, l, first_issuer + THREADS_MAX, 1);
     sem_init(&lone.told, 0, 0);
     for (unsigned i = 0; i < LONE; i++) {
         struct request *r = &w.requests[0];
@@ -247,7 +248,7 @@ static void run_load(struct ledger *l, unsigned seconds, unsigned threads, unsig
     commits = s.commits;
     uint64_t start_ns = clock_ns(CLOCK_MONOTONIC), busy_ns = s.commit_ns_total;
     for (unsigned i = 0; i < threads; i++) {
-        init_worker(&workers[i], l, i + 1, under_way);
+        init_worker(&workers[i], l, first_issuer + i, under_way);
         CHECK(pthread_create(&workers[i].thread, NULL, work, &workers[i]) == 0);
     }
     sleep(seconds);
@@ -264,6 +265,7 @@ static void run_load(struct ledger *l, unsigned seconds, unsigned threads, unsig
         submit_ns += workers[i].cpu_ns;
     }
     ledger_status(l, &s);
+    CHECK(s.duplicates == 0);
     atomic_store(&ending, true);
     for (unsigned i = 0; i < threads; i++) {
         pthread_join(workers[i].thread, NULL);
@@ -288,6 +290,7 @@ int main(int argc, char **argv)
     unsigned under_way = argc > 4 ? (unsigned)atoi(argv[4]) : 256;
     struct ledger_options o = {.dir = argv[1], .threaded = true, .spool_bytes = 16u * MIB};
     CHECK(threads && threads <= THREADS_MAX && under_way);
+    first_issuer = clock_ns(CLOCK_REALTIME) & (ENTRY_ISSUER_MAX >> 1);
     arena_init(&arena, 4096);
     CHECK(price_line_parse(&arena, SPAN("book=azure\tseller=microsoft\tbuyer=self\tcurrency=USD\tsource=list\tfrom=0\tknown=0\tmodel=gpt-5.6*\t"
                                         "provider=azure-*\tinput=2500000000\tcache_read=250000000\toutput=10000000000"), &line) == ERR_OK);

@@ -102,39 +102,50 @@ static void post(struct loop *loop, struct ledger *l, struct ledger_ticket *chai
         nanosleep(&(struct timespec){0, 1000000}, NULL);
 }
 
-/* Tickets without `done` are forgotten; of the others each loop gets a chain, in order. Those of loops that found no place stay. */
+/* The tickets of one loop, in order. */
+struct chain {
+    struct loop *loop;
+    struct ledger_ticket *first, **end;
+};
+
+static struct chain *chain_of(struct chain chains[LOOPS_MAX], unsigned *n, struct loop *loop)
+{
+    unsigned i = 0;
+    while (i < *n && chains[i].loop != loop)
+        i++;
+    if (i == LOOPS_MAX)
+        return NULL;
+    if (i == *n)
+        chains[(*n)++] = (struct chain){loop, NULL, &chains[i].first};
+    return &chains[i];
+}
+
+static void tell(struct ledger *l, const struct chain *c)
+{
+    if (l->options.threaded && c->loop)
+        post(c->loop, l, c->first);
+    else
+        deliver(c->loop, l, c->first);
+}
+
+/* Tickets without `done` are forgotten; of the others each loop gets its chain. Those of loops that found no place come back. */
 static struct ledger_ticket *split(struct ledger *l, struct ledger_ticket *batch)
 {
-    struct chain {
-        struct loop *loop;
-        struct ledger_ticket *first, **end;
-    } chains[LOOPS_MAX];
-    struct ledger_ticket *left = NULL, **left_end = &left;
+    struct chain chains[LOOPS_MAX], left = {NULL, NULL, &left.first};
     unsigned n = 0;
     for (struct ledger_ticket *t = batch, *next; t; t = next) {
         next = t->next;
         t->next = NULL;
-        unsigned i = 0;
-        while (i < n && chains[i].loop != t->loop)
-            i++;
         if (!t->done)
             continue;
-        if (i == LOOPS_MAX) {
-            *left_end = t;
-            left_end = &t->next;
-            continue;
-        }
-        if (i == n)
-            chains[n++] = (struct chain){t->loop, NULL, &chains[i].first};
-        *chains[i].end = t;
-        chains[i].end = &t->next;
+        struct chain *c = chain_of(chains, &n, t->loop);
+        c = c ? c : &left;
+        *c->end = t;
+        c->end = &t->next;
     }
     for (unsigned i = 0; i < n; i++)
-        if (l->options.threaded && chains[i].loop)
-            post(chains[i].loop, l, chains[i].first);
-        else
-            deliver(chains[i].loop, l, chains[i].first);
-    return left;
+        tell(l, &chains[i]);
+    return left.first;
 }
 
 static void complete(struct ledger *l, struct ledger_ticket *batch)
@@ -165,7 +176,7 @@ static void put(struct ledger *l, struct ledger_ticket *t)
     l->awaited += t->done != NULL;
 }
 
-static void set_timer(struct ledger *l);
+static void set_timer(struct ledger *l); /* without a thread */
 
 void ledger_submit(struct ledger *l, struct ledger_ticket *t)
 {

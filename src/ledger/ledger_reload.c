@@ -20,7 +20,7 @@
 
 #define REWRITE_BYTES (256u * KIB)
 #define HOLDS_IN_ROW 4096u
-#define PATIENCE_MS 400u /* for another process's transaction; a failure must be told within a second */
+#define PATIENCE_MS 250u /* for another program's transaction; twice or thrice of it must be over within a second, when callers are told */
 
 /* ---- opening ---- */
 

@@ -556,6 +556,83 @@ TEST(what_was_submitted_before_the_close_is_durable_after_it)
     EXPECT_EQ(audit.report.usage, 500);
 }
 
+/* ---- another program holds the lock ---- */
+
+static struct store *lock_store(const char *dir)
+{
+    char why[512];
+    struct store *s;
+    struct store_options o = {.path = books_of(dir), .mode = STORE_WRITE};
+    CHECK(store_open(&o, &s, why) == ERR_OK && store_begin(s) == ERR_OK);
+    return s;
+}
+
+static void wait_until_well(struct ledger *l)
+{
+    struct ledger_status s;
+    do {
+        usleep(20000);
+        ledger_status(l, &s);
+    } while (s.state != LEDGER_OK);
+    EXPECT(s.admitting && !s.waiting && !s.spool_used);
+}
+
+TEST(a_store_that_another_program_locks_is_caught_up_with_from_the_spool)
+{
+    const char *dir = fresh("locked");
+    struct ledger_options o = {.dir = dir, .threaded = true, .spool_bytes = 1u * MIB};
+    struct ledger_status s;
+    struct ledger *l = open_with(&o);
+    REQUIRE(l);
+    log_set_level(LOG_OFF);
+    struct store *other = lock_store(dir);
+    for (unsigned i = 0; i < 100; i++)
+        post(l, i, i + 1, 0);
+    ledger_flush(l);
+    ledger_status(l, &s);
+    EXPECT_EQ(s.state, LEDGER_SPOOLING);
+    EXPECT(s.admitting && s.spool_records == 100 && strstr(s.why, "locked"));
+    for (unsigned i = 0; i < 100; i++)
+        EXPECT_EQ(told[i], ERR_OK);
+    uint64_t seq;
+    EXPECT_EQ(ledger_post(l, &(struct posting){.key = SPAN("k"), .transfers = NULL}, &seq), ERR_LEDGER);
+    store_close(other);
+    wait_until_well(l);
+    post(l, 100, 101, 0);
+    ledger_close(l);
+    log_set_level(LOG_INFO);
+    REQUIRE(rig_audit(books_of(dir), "locked", &audit));
+    EXPECT_EQ(audit.report.usage, 101);
+}
+
+TEST(without_a_spool_callers_are_told_and_what_they_sent_is_kept)
+{
+    const char *dir = fresh("strict");
+    struct ledger_options o = {.dir = dir, .threaded = true, .strict = true};
+    struct ledger_status s;
+    struct ledger *l = open_with(&o);
+    REQUIRE(l);
+    log_set_level(LOG_OFF);
+    struct store *other = lock_store(dir);
+    for (unsigned i = 0; i < 100; i++)
+        post(l, i, i + 1, 0);
+    ledger_flush(l);
+    ledger_status(l, &s);
+    EXPECT_EQ(s.state, LEDGER_FAILING);
+    EXPECT_EQ(s.waiting, 100);
+    EXPECT(!ledger_is_admitting(l));
+    for (unsigned i = 0; i < 100; i++)
+        EXPECT_EQ(told[i], ERR_NOT_RECORDED);
+    post(l, 5, 6, 0); /* somebody asks again: still one effect */
+    store_close(other);
+    wait_until_well(l);
+    EXPECT(ledger_is_admitting(l));
+    ledger_close(l);
+    log_set_level(LOG_INFO);
+    REQUIRE(rig_audit(books_of(dir), "strict", &audit));
+    EXPECT_EQ(audit.report.usage, 100);
+}
+
 /* ---- odd values ---- */
 
 TEST(a_record_whose_values_fit_no_entry_is_refused_alone)
