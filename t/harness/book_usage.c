@@ -117,5 +117,6 @@ int main(int argc, char **argv)
     book_lines(l, c->catalog->prices, status.log_size); /* ids must be new: the log has had fewer of them than entries */
     ledger_close(l);
     config_free(c);
+    config_errors_fini(&errors);
     return 0;
 }
