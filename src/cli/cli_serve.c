@@ -142,6 +142,7 @@ static void block_signals(void)
     sigaddset(&steering, SIGHUP);
     pthread_sigmask(SIG_BLOCK, &steering, NULL);
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* a limit on file sizes is to the ledger as a full disk */
     (void)setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0}); /* a core file would hold every secret */
 }
 

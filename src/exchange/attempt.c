@@ -205,27 +205,35 @@ static const struct deployment *peek_next(const struct exchange *x)
     return plan_next(&ahead, x->deployment, x->retry_here);
 }
 
+/* The same deployment once more, after a while. A client that would wait too long can wait better than we can: it is told for how long. */
+enum exchange_step attempt_again(struct exchange *x)
+{
+    uint64_t now = loop_now_ns(x->owner->options.loop), wait = backoff_ns(x);
+    if (wait > x->binding->catalog->retry.backoff_max_ns || (x->deadline_ns != UINT64_MAX && now + wait >= x->deadline_ns))
+        return EXCHANGE_REFUSE;
+    timer_set_in(&x->timer, wait ? wait : 1);
+    return EXCHANGE_BACKOFF;
+}
+
 enum exchange_step exchange_retry(struct exchange *x)
 {
     uint64_t now = loop_now_ns(x->owner->options.loop);
     bool allowed = x->attempts_n < x->attempts_max && (x->retry_here || x->retry_elsewhere);
     const struct deployment *next = allowed ? peek_next(x) : NULL;
+    enum exchange_step step = EXCHANGE_HOLD;
     if (!next || now >= x->deadline_ns)
         return EXCHANGE_REFUSE;
-    uint64_t wait = next == x->deployment ? backoff_ns(x) : 0;
-    if (wait > x->binding->catalog->retry.backoff_max_ns || (x->deadline_ns != UINT64_MAX && now + wait >= x->deadline_ns))
-        return EXCHANGE_REFUSE; /* the client can wait better than we can: it is told for how long */
+    if (next == x->deployment && (step = attempt_again(x)) == EXCHANGE_REFUSE)
+        return EXCHANGE_REFUSE;
     if (!health_take_retry(x->binding->health, now)) {
+        timer_clear(&x->timer);
         stat_add(&x->owner->stats.retries_denied, 1);
         return EXCHANGE_REFUSE;
     }
     stat_add(&x->owner->stats.retries, 1);
     if (meter_was_used(x))
         meter_lost_attempt(x);
-    if (!wait)
-        return EXCHANGE_HOLD;
-    timer_set_in(&x->timer, wait);
-    return EXCHANGE_BACKOFF;
+    return step;
 }
 
 enum exchange_step exchange_backoff(struct exchange *x) { return EXCHANGE_WAIT; }

@@ -161,6 +161,7 @@ void hold_settle(struct exchange *x, const struct budget_amounts *actual); /* wh
 /* attempt.c */
 void attempt_end(struct exchange *x, enum attempt_outcome outcome, enum health_outcome health);
 void attempt_fail(struct exchange *x, enum err e, enum attempt_outcome outcome, const char *why);
+enum exchange_step attempt_again(struct exchange *x); /* BACKOFF, then HOLD; or REFUSE */
 void attempt_reset_answer(struct exchange *x); /* nothing of an answer was seen yet */
 
 /* relay.c: what the call brings */

@@ -172,19 +172,32 @@ static enum exchange_step submit(struct exchange *x, const struct worst *w)
 
 /* ---- the step ---- */
 
-enum exchange_step exchange_hold(struct exchange *x)
+/* Passes over deployments that their own budgets refuse. NULL: none is left, or the budget that refused is the buyer's. */
+static const struct deployment *take_first(struct exchange *x, struct worst *ret)
 {
     const struct budget *refused = NULL;
-    struct worst worst;
-    const struct deployment *before = x->hold_for;
-    x->hold_for = plan_next(&x->plan, x->deployment, x->retry_here);
-    if (x->hold && x->hold_for == before)
-        return EXCHANGE_DIAL; /* asked again: what was set aside still is */
-    give_back(x); /* of the deployment that failed */
-    while (x->hold_for && take_smallest(x, &worst, &refused) == ERR_BUDGET) {
+    while (x->hold_for && take_smallest(x, ret, &refused) == ERR_BUDGET) {
         bool was_asked = x->hold_for == x->deployment;
         complain_of_budget(x, refused);
         x->hold_for = is_of_deployment(refused) && !was_asked ? plan_next(&x->plan, x->deployment, x->retry_here) : NULL;
+        if (x->hold_for && x->hold_for == x->deployment)
+            break;
     }
-    return x->hold_for ? submit(x, &worst) : EXCHANGE_REFUSE;
+    return x->hold_for;
+}
+
+enum exchange_step exchange_hold(struct exchange *x)
+{
+    struct worst worst;
+    const struct deployment *before = x->hold_for, *first;
+    x->hold_for = first = plan_next(&x->plan, x->deployment, x->retry_here);
+    if (x->hold && first == before)
+        return EXCHANGE_DIAL; /* asked again: what was set aside still is */
+    give_back(x); /* of the deployment that failed */
+    x->hold = NULL;
+    if (!take_first(x, &worst))
+        return EXCHANGE_REFUSE;
+    if (x->hold_for != first && x->hold_for == x->deployment)
+        return attempt_again(x); /* the others were passed over: the one that failed is asked once more, but not at once */
+    return submit(x, &worst);
 }
