@@ -254,7 +254,7 @@ static uint64_t tend_ns(const struct ledger *l)
 {
     if (l->status.state != LEDGER_OK)
         return l->retry_ns;
-    return l->valid && !l->options.beside && projection_size(&l->projection) != l->flushed ? l->flushed_ns + LEDGER_FLUSH_NS : UINT64_MAX;
+    return l->valid && !l->options.beside && projection_size(&l->projection) != l->flushed ? l->unflushed_ns + LEDGER_FLUSH_NS : UINT64_MAX;
 }
 
 /* With the lock held. Until somebody wakes us or the time has come. */
@@ -507,7 +507,6 @@ static enum err start(struct ledger *l, char why[512])
         spool_close(l->spool);
         l->spool = NULL;
     }
-    l->flushed_ns = ledger_now_ns(l);
     ledger_publish(l);
     if (l->options.loop && !l->options.threaded)
         timer_init(&l->timer, l->options.loop, on_timer, l);

@@ -62,6 +62,8 @@ static enum err work_and_commit(struct ledger *l, ledger_work_fn *work, void *ar
     if (e)
         return e;
     l->now_us = l->latest_us = ledger_clock_us(l);
+    if (l->flushed == projection_size(&l->projection))
+        l->unflushed_ns = ledger_now_ns(l);
     e = ledger_sign_day(l);
     e = e ? e : work(l, argument);
     e = e ? e : ledger_write_holds(l);

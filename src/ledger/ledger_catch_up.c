@@ -118,7 +118,8 @@ static enum err write_spooled(struct ledger *l, uint64_t offset)
 
 static enum err unreadable(struct ledger *l, const char *what)
 {
-    snprintf(l->status.why, sizeof l->status.why, "%s: an item of the spool cannot be read: %s", l->spool_path, what);
+    snprintf(l->status.why, sizeof l->status.why, "%s: an item of the spool cannot be read, %s: look at the disk; to go on without the rest of it, move the file away",
+             l->spool_path, what);
     return ERR_DISK;
 }
 
@@ -132,7 +133,7 @@ static enum err book_spooled_item(struct ledger *l, uint64_t from, struct journa
         return e == ERR_NOT_FOUND ? ERR_NOT_FOUND : unreadable(l, "the disk refuses");
     e = journal_read(&l->spool_heard, bytes, item);
     if (e)
-        return unreadable(l, "it makes no sense");
+        return unreadable(l, "it is none of ours");
     return at < from ? ERR_OK : apply_item(l, item);
 }
 

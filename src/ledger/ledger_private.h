@@ -83,7 +83,7 @@ struct ledger {
     uint64_t batch;                /* of the next row of holds */
     uint64_t flushed, committed;   /* lengths of the log: as of the flush, as of the last commit */
     int64_t flushed_us;            /* booked time as of the flush */
-    uint64_t flushed_ns, retry_ns;
+    uint64_t unflushed_ns, retry_ns; /* since when there is something to flush; when the store is tried again */
     uint64_t last_awaited;         /* of the last batch */
     uint64_t checkpoint_size;
     bool signs;

@@ -308,7 +308,7 @@ bool ledger_flush_is_due(const struct ledger *l)
     uint64_t behind = projection_size(&l->projection) - l->flushed;
     if (!behind || l->options.beside)
         return false;
-    return behind >= LEDGER_FLUSH_ENTRIES || ledger_now_ns(l) - l->flushed_ns >= LEDGER_FLUSH_NS;
+    return behind >= LEDGER_FLUSH_ENTRIES || ledger_now_ns(l) - l->unflushed_ns >= LEDGER_FLUSH_NS;
 }
 
 static enum err flush_rows(struct ledger *l)
@@ -375,7 +375,6 @@ enum err ledger_write_flush(struct ledger *l)
         projection_forget_rows(&l->projection);
         l->flushed = projection_size(&l->projection);
         l->flushed_us = l->projection.booked_us;
-        l->flushed_ns = ledger_now_ns(l);
     }
     return ledger_of_store(l, e);
 }
