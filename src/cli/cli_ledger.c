@@ -63,8 +63,8 @@ bool cli_ledger_write(const struct cli_syntax *s, const char *data, struct ledge
     if (!cli_ledger_path(s, data, path))
         return false;
     if (access(path, F_OK) != 0 || strcmp(path, data) == 0) {
-        cli_error(s, "--data %s: %s", data, strcmp(path, data) == 0 ? "this wants the gateway's data directory, with the ledger and its key in it"
-                                                                    : "there is no ledger in this directory: name the gateway's data directory");
+        cli_error(s, "--data %s: %s", data, access(path, F_OK) != 0 ? "there is no ledger there: name the gateway's data directory"
+                                                                    : "a file is not enough: name the gateway's data directory, with the ledger and its key in it");
         return false;
     }
     enum err e = ledger_open(&(struct ledger_options){.dir = data, .beside = true}, ret, why);

@@ -63,18 +63,11 @@ static void timer_fired(void *owner)
         exchange_go(x, x->step); /* they send a ping when one is due */
 }
 
+/* 50 random bits of this worker, then 40 bits of its counter: ids sort in order of arrival. */
 static void make_id(struct exchange *x)
 {
-    static const char digits[] = "0123456789abcdefghijklmnopqrstuv";
-    uint64_t high = x->owner->id_high, low = x->number = ++x->owner->id_next;
-    char *at = x->id;
-    memcpy(at, "req_", 4);
-    at += 4;
-    for (int i = 9; i >= 0; i--) /* 50 random bits of this worker, then 40 bits of its counter: ids sort in order of arrival */
-        *at++ = digits[high >> (5 * i) & 31];
-    for (int i = 7; i >= 0; i--)
-        *at++ = digits[low >> (5 * i) & 31];
-    *at = 0;
+    x->number = ++x->owner->id_next;
+    record_id_write(x->owner->id_high, x->number, x->id);
 }
 
 struct span exchange_body(const struct exchange *x) { return x->body_small.p ? x->body_small : buf_span(&x->body); }
