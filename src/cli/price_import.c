@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "base/limits.h"
+#include "base/zone.h"
 #include "policy/price_seal.h"
 
 #define PATH_BYTES 512
@@ -108,12 +109,62 @@ bool import_wants(const struct import *i, struct span provider)
     return wanted;
 }
 
+/* ---- texts of the table, as far as a book may hold them ---- */
+
+#define PARTY_BYTES_MAX 47u
+
+/* Neither control characters of ASCII nor those that UTF-8 has above it, which YAML takes for line ends. */
+static bool is_text(struct span text, size_t max)
+{
+    for (size_t k = 0; k < text.n; k++) {
+        unsigned char c = (unsigned char)text.p[k], next = k + 1 < text.n ? (unsigned char)text.p[k + 1] : 0;
+        struct span rest = span_from(text, k);
+        if (c < ' ' || c == 0x7f || (c == 0xc2 && next < 0xa0) || span_starts(rest, SPAN("\xe2\x80\xa8")) || span_starts(rest, SPAN("\xe2\x80\xa9")) ||
+            span_starts(rest, SPAN("\xef\xbb\xbf")) || span_starts(rest, SPAN("\xef\xbf\xbe")) || span_starts(rest, SPAN("\xef\xbf\xbf")))
+            return false;
+    }
+    return text.n > 0 && text.n <= max;
+}
+
+static bool is_party(struct span text)
+{
+    return is_text(text, PARTY_BYTES_MAX) && !price_is_glob(text) && !span_eq(text, SPAN("self"));
+}
+
+bool import_is_date(struct span text)
+{
+    struct zone *utc;
+    int64_t at;
+    CHECK(zone_open("UTC", &utc) == ERR_OK);
+    enum err e = text.n == sizeof "2026-08-01" - 1 ? zone_parse_time(utc, text, &at) : ERR_SYNTAX;
+    zone_free(utc);
+    return e == ERR_OK;
+}
+
+static bool parse_minute(struct span text, uint16_t *ret)
+{
+    uint64_t hours, minutes;
+    if (text.n != 5 || text.p[2] != ':' || !span_to_u64(span_to(text, 2), &hours) || !span_to_u64(span_from(text, 3), &minutes) || hours > 23 || minutes > 59)
+        return false;
+    *ret = (uint16_t)(hours * 60 + minutes);
+    return true;
+}
+
+static bool parse_clock(struct span text, struct price_clock *ret)
+{
+    struct span from = span_cut(&text, '-');
+    ret->days = 0x7f;
+    return parse_minute(from, &ret->from_minute) && parse_minute(text, &ret->until_minute) && ret->from_minute != ret->until_minute;
+}
+
 /* ---- a model ---- */
 
 void import_begin(struct import *i, struct import_model *m, struct span provider, struct span name)
 {
-    *m = (struct import_model){.provider = arena_dup(&i->arena, provider), .names_n = 0};
+    *m = (struct import_model){.provider = arena_dup(&i->arena, provider), .is_refused = !is_party(provider)};
     import_name(i, m, name);
+    if (m->is_refused)
+        import_note(i, m, "provider", "this name is none that a party can have: not imported");
 }
 
 void import_name(struct import *i, struct import_model *m, struct span name)
@@ -121,8 +172,9 @@ void import_name(struct import *i, struct import_model *m, struct span name)
     for (unsigned k = 0; k < m->names_n; k++)
         if (span_eq(m->names[k], name))
             return;
-    if (m->names_n == IMPORT_NAMES_MAX || name.n == 0 || name.n > PRICE_NAME_BYTES_MAX)
-        import_note(i, m, "name", "%.*s: more than %u names, or one that is empty or too long", (int)(name.n < 60 ? name.n : 60), name.p, IMPORT_NAMES_MAX);
+    if (m->names_n == IMPORT_NAMES_MAX || !is_text(name, PRICE_NAME_BYTES_MAX))
+        import_note(i, m, "name", "%.*s: more than %u names, or one that is empty, too long or has control characters", (int)(name.n < 60 ? name.n : 60), name.p,
+                    IMPORT_NAMES_MAX);
     else
         m->names[m->names_n++] = arena_dup(&i->arena, name);
 }
@@ -130,12 +182,16 @@ void import_name(struct import *i, struct import_model *m, struct span name)
 void import_note(struct import *i, struct import_model *m, const char *key, const char *format, ...)
 {
     va_list args;
+    char line[2048];
     struct span name = m->names_n ? m->names[0] : SPAN("?");
-    fprintf(i->notes_to, "%s: %.*s at %.*s: %s: ", i->options->file, SPAN_ARG(name), SPAN_ARG(m->provider), key);
+    int n = snprintf(line, sizeof line, "%s: %.*s at %.*s: %s: ", i->options->file, SPAN_ARG(name), SPAN_ARG(m->provider), key);
     va_start(args, format);
-    vfprintf(i->notes_to, format, args);
+    if (n > 0 && (size_t)n < sizeof line)
+        vsnprintf(line + n, sizeof line - (size_t)n, format, args);
     va_end(args);
-    fputc('\n', i->notes_to);
+    for (char *c = line; *c; c++)
+        *c = (unsigned char)*c < ' ' || *c == 0x7f ? '?' : *c; /* a table's text cannot make lines of its own, nor speak to the terminal */
+    fprintf(i->notes_to, "%s\n", line);
     i->notes++;
     m->notes++;
 }
@@ -189,6 +245,19 @@ static void set_price(struct import *i, struct import_model *m, struct import_ro
         row->price[c] = price;
 }
 
+static bool check_condition(struct import *i, struct import_model *m, struct import_condition *when, const char *key)
+{
+    struct price_clock clock;
+    if (span_eq(when->tier, SPAN("default")))
+        when->tier = SPAN_NONE;
+    bool fits = (!when->tier.n || is_text(when->tier, PARTY_BYTES_MAX)) && (!when->region.n || is_text(when->region, PARTY_BYTES_MAX)) &&
+                (!when->clock.n || parse_clock(when->clock, &clock)) && (!when->from.n || import_is_date(when->from)) &&
+                (!when->until.n || import_is_date(when->until));
+    if (!fits)
+        import_note(i, m, key, "its tier, region, hours or dates are none that a book can say");
+    return fits;
+}
+
 void import_price(struct import *i, struct import_model *m, struct import_condition when, enum usage_class c, struct span number, int scale, const char *key)
 {
     money price;
@@ -198,7 +267,7 @@ void import_price(struct import *i, struct import_model *m, struct import_condit
         import_note(i, m, key, "%.*s %s", shown, number.p, e == ERR_SYNTAX ? "is no number" : price < 0 && !e ? "is negative" : "has no exact value in 10^-15 of the unit: not imported");
     else if (price == 0 && !i->options->zero_is_free)
         m->zeros++;
-    else
+    else if (check_condition(i, m, &when, key))
         set_price(i, m, row_of(i, m, &when), c, (int64_t)price, key);
 }
 
@@ -261,6 +330,46 @@ static void drop_loose_steps(struct import_model *m)
     m->rows_n = kept;
 }
 
+/* Is another row for the same, in hours that meet these, before it? The table lets the last count, which a book cannot say. */
+static bool hours_are_taken(const struct import_model *m, unsigned row)
+{
+    struct price_clock own, other;
+    for (unsigned k = 0; k < row; k++) {
+        struct import_condition when = m->rows[k].when;
+        when.clock = m->rows[row].when.clock;
+        if (m->rows[k].when.clock.n && when.clock.n && same_condition(&when, &m->rows[row].when) && parse_clock(when.clock, &own) &&
+            parse_clock(m->rows[k].when.clock, &other) && price_clocks_meet(&own, &other))
+            return true;
+    }
+    return false;
+}
+
+/* Does this row end, and the next begin later? */
+static bool leaves_gap(const struct import_model *m, unsigned row)
+{
+    struct span until = m->rows[row].when.until;
+    bool is_last = true;
+    for (unsigned k = 0; k < m->rows_n && until.n; k++) {
+        struct span from = m->rows[k].when.from;
+        if (span_eq(from, until))
+            return false;
+        is_last = is_last && (from.n != until.n || memcmp(from.p, until.p, until.n) < 0);
+    }
+    return until.n && !is_last;
+}
+
+static bool drop_rows(struct import *i, struct import_model *m, bool (*is_wrong)(const struct import_model *m, unsigned row), const char *key, const char *why)
+{
+    for (unsigned k = m->rows_n; k-- > 0;)
+        if (is_wrong(m, k)) {
+            import_note(i, m, key, "%s", why);
+            memmove(&m->rows[k], &m->rows[k + 1], (m->rows_n - k - 1) * sizeof *m->rows);
+            m->rows_n--;
+            return true;
+        }
+    return false;
+}
+
 void import_end(struct import *i, struct import_model *m)
 {
     void *models = i->models;
@@ -270,8 +379,12 @@ void import_end(struct import *i, struct import_model *m)
         qsort(m->rows, m->rows_n, sizeof *m->rows, by_step);
     for (unsigned k = 0; k < m->rows_n; k++)
         complete_row(i, m, &m->rows[k]);
+    while (drop_rows(i, m, hours_are_taken, "hours", "they meet other hours with another price: not imported"))
+        ;
     drop_loose_steps(m);
-    if (m->rows_n == 0) {
+    while (drop_rows(i, m, leaves_gap, "dates", "nothing has a price after it ends, for a while: what is before that was not imported"))
+        ;
+    if (m->rows_n == 0 || m->names_n == 0 || m->is_refused) {
         i->empty++;
         if (!m->notes)
             import_note(i, m, "price", "none in the table");

@@ -20,7 +20,7 @@
 struct import_condition {
     struct span tier;          /* or empty */
     int64_t above;             /* input tokens, or 0 */
-    struct span clock;         /* as in a book, or empty */
+    struct span clock;         /* "16:30-00:30", or empty */
     struct span from, until;   /* dates, or empty */
     struct span region;        /* becomes "provider/region", or empty */
 };
@@ -38,6 +38,7 @@ struct import_model {
     struct import_row *rows;
     unsigned rows_n, rows_room;
     unsigned zeros;            /* left out */
+    bool is_refused;           /* its provider is no name of a party */
     unsigned notes;
 };
 
@@ -76,6 +77,8 @@ void import_name(struct import *i, struct import_model *m, struct span name); /*
 void import_price(struct import *i, struct import_model *m, struct import_condition when, enum usage_class c, struct span number, int scale, const char *key);
 PRINTF_LIKE(4, 5) void import_note(struct import *i, struct import_model *m, const char *key, const char *format, ...);
 void import_end(struct import *i, struct import_model *m);        /* completes the rows and keeps the model */
+
+bool import_is_date(struct span text);                              /* "2026-08-01" */
 
 /* ---- walking JSON ---- */
 

@@ -245,6 +245,10 @@ static bool set_condition(struct reading *r, const struct part *p)
 {
     struct span start = minute_of(p->start_time), end = minute_of(p->end_time);
     r->when = (struct import_condition){.from = p->from, .until = end_of(r, p->from)};
+    if ((p->from.n && !import_is_date(p->from)) || (r->when.until.n && !import_is_date(r->when.until))) {
+        import_note(r->import, r->model, "constraint", "its dates are none: not imported");
+        return false;
+    }
     if (p->start_time.n && (!start.n || !end.n)) {
         import_note(r->import, r->model, "constraint", "%.*s to %.*s: is no window in whole minutes of UTC", SPAN_ARG(p->start_time), SPAN_ARG(p->end_time));
         return false;

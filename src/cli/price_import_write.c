@@ -11,6 +11,7 @@
 struct stretch { /* of validity, at one seller: a book */
     struct span provider; /* empty: any, with --seller */
     struct span from, until;
+    struct span name;     /* of the book */
 };
 
 struct claim {
@@ -55,22 +56,6 @@ static void drop_claim(struct import *i, const struct claim *kept, const struct 
     else
         import_note(i, m, "name", "%.*s belongs to %.*s, which stands before it with other prices", SPAN_ARG(*name), SPAN_ARG(owner->names[0]));
     *name = SPAN_NONE;
-}
-
-static void drop_claims(struct import *i)
-{
-    struct claim *all = ARENA_ARRAY(&i->arena, struct claim, (size_t)i->models_n * IMPORT_NAMES_MAX);
-    unsigned n = 0, first = 0;
-    for (unsigned k = 0; k < i->models_n; k++)
-        for (unsigned name = 0; name < i->models[k].names_n; name++)
-            all[n++] = (struct claim){i->models[k].provider, i->models[k].names[name], k, name};
-    if (n)
-        qsort(all, n, sizeof *all, by_claim);
-    for (unsigned k = 1; k < n; k++)
-        if (span_eq(all[k].provider, all[first].provider) && span_eq(all[k].name, all[first].name))
-            drop_claim(i, &all[first], &all[k]);
-        else
-            first = k;
 }
 
 /* ---- texts ---- */
@@ -134,12 +119,16 @@ static unsigned our_names(struct import *i, struct span provider, struct span re
     return n;
 }
 
+static bool is_ours(struct import *i, const struct import_model *m, const struct import_row *row)
+{
+    struct span providers[IMPORT_NAMES_MAX];
+    return our_names(i, m->provider, row->when.region, providers) > 0;
+}
+
 static void write_line(struct import *i, FILE *out, const struct import_model *m, const struct import_row *row)
 {
     struct span providers[IMPORT_NAMES_MAX];
     unsigned n = our_names(i, m->provider, row->when.region, providers);
-    if (n == 0)
-        return; /* a region that was not asked for */
     fputs("      - {model: ", out);
     write_names(out, m->names, m->names_n);
     fputs(", provider: ", out);
@@ -161,21 +150,44 @@ static void write_line(struct import *i, FILE *out, const struct import_model *m
     i->lines++;
 }
 
+/* ---- claims of all models ---- */
+
+/* By our names: two providers of the table may be one of ours. */
+static void drop_claims(struct import *i)
+{
+    unsigned room = i->options->providers_n > 1 ? i->options->providers_n : 1, n = 0, first = 0;
+    struct claim *all = ARENA_ARRAY(&i->arena, struct claim, (size_t)i->models_n * IMPORT_NAMES_MAX * room);
+    for (unsigned k = 0; k < i->models_n; k++) {
+        struct span ours[IMPORT_NAMES_MAX];
+        unsigned ours_n = our_names(i, i->models[k].provider, SPAN_NONE, ours);
+        for (unsigned name = 0; name < i->models[k].names_n; name++)
+            for (unsigned p = 0; p < ours_n; p++)
+                all[n++] = (struct claim){ours[p], i->models[k].names[name], k, name};
+    }
+    if (n)
+        qsort(all, n, sizeof *all, by_claim);
+    for (unsigned k = 1; k < n; k++)
+        if (!span_eq(all[k].provider, all[first].provider) || !span_eq(all[k].name, all[first].name))
+            first = k;
+        else if (all[k].model != all[first].model && i->models[all[k].model].names[all[k].place].n)
+            drop_claim(i, &all[first], &all[k]);
+}
+
 /* ---- books ---- */
 
-/* When the row is valid in our book. False: it was past before the book begins. */
-static bool stretch_of(const struct import *i, const struct import_model *m, const struct import_row *row, struct stretch *ret)
+/* When the row is valid in our book. False: it was past before the book begins, or is of a region that was not asked for. */
+static bool stretch_of(struct import *i, const struct import_model *m, const struct import_row *row, struct stretch *ret)
 {
     struct span start = span_str(i->options->from);
     *ret = (struct stretch){i->options->seller ? SPAN_NONE : m->provider, start, row->when.until};
     if (row->when.from.n && order_text(row->when.from, start) > 0)
         ret->from = row->when.from;
-    return !ret->until.n || order_text(ret->until, ret->from) > 0;
+    return is_ours(i, m, row) && (!ret->until.n || order_text(ret->until, ret->from) > 0);
 }
 
 static bool same_stretch(const struct stretch *a, const struct stretch *b)
 {
-    return span_eq(a->provider, b->provider) && span_eq(a->from, b->from) && span_eq(a->until, b->until);
+    return span_eq(a->provider, b->provider) && span_eq(a->from, b->from) && span_eq(a->until, b->until); /* whatever the name */
 }
 
 static bool is_named(const struct import_model *m)
@@ -186,24 +198,29 @@ static bool is_named(const struct import_model *m)
     return false;
 }
 
-/* "litellm-azure-from-2026-03-13": letters that a book's name has not become '-'. */
-static void write_book_name(const struct import *i, FILE *out, const struct stretch *s)
+/* "litellm-azure-from-2026-03-13": letters that a book's name has not become '-', and what is the same then gets a number. */
+static void name_book(struct import *i, struct stretch *books, unsigned n)
 {
-    char name[256];
+    struct stretch *s = &books[n];
     bool is_later = !span_eq(s->from, span_str(i->options->from));
-    int n = snprintf(name, sizeof name, "%s%s%.*s%s%.*s%s%.*s", i->options->book, s->provider.n ? "-" : "", SPAN_ARG(s->provider), is_later ? "-from-" : "",
-                     is_later ? (int)s->from.n : 0, s->from.p, s->until.n ? "-until-" : "", SPAN_ARG(s->until));
-    for (int k = 0; k < n && k < (int)sizeof name - 1; k++) {
-        char c = name[k] >= 'A' && name[k] <= 'Z' ? (char)(name[k] - 'A' + 'a') : name[k];
-        fputc(strchr("abcdefghijklmnopqrstuvwxyz0123456789._-", c) ? c : '-', out);
+    char *name = arena_strdup(&i->arena, arena_printf(&i->arena, "%.60s%s%.*s%s%.*s%s%.*s", i->options->book, s->provider.n ? "-" : "", SPAN_ARG(s->provider),
+                                                      is_later ? "-from-" : "", is_later ? (int)s->from.n : 0, s->from.p, s->until.n ? "-until-" : "",
+                                                      SPAN_ARG(s->until)));
+    for (char *c = name; *c; c++) {
+        *c = *c >= 'A' && *c <= 'Z' ? (char)(*c - 'A' + 'a') : *c;
+        *c = strchr("abcdefghijklmnopqrstuvwxyz0123456789._-", *c) ? *c : '-';
     }
+    s->name = span_str(name);
+    for (unsigned k = 0; k < n; k++)
+        if (span_eq(books[k].name, s->name)) {
+            s->name = arena_printf(&i->arena, "%s-%u", name, n);
+            return;
+        }
 }
 
 static void write_head(const struct import *i, FILE *out, const struct stretch *s)
 {
-    fputs("  - book: ", out);
-    write_book_name(i, out, s);
-    fputs("\n    seller: ", out);
+    fprintf(out, "  - book: %.*s\n    seller: ", SPAN_ARG(s->name));
     write_text(out, s->provider.n ? s->provider : span_str(i->options->seller));
     if (i->options->buyer) {
         fputs("\n    buyer: ", out);
@@ -227,12 +244,14 @@ static void write_book(struct import *i, FILE *out, const struct stretch *s)
                 write_line(i, out, &i->models[k], &i->models[k].rows[r]);
 }
 
-static void add_stretch(struct stretch *all, unsigned *n, const struct stretch *s)
+static void add_stretch(struct import *i, struct stretch *all, unsigned *n, const struct stretch *s)
 {
     for (unsigned k = 0; k < *n; k++)
         if (same_stretch(&all[k], s))
             return;
-    all[(*n)++] = *s;
+    all[*n] = *s;
+    name_book(i, all, *n);
+    (*n)++;
 }
 
 void import_write(struct import *i, FILE *out)
@@ -245,7 +264,7 @@ void import_write(struct import *i, FILE *out)
     for (unsigned k = 0; k < i->models_n; k++)
         for (unsigned r = 0; is_named(&i->models[k]) && r < i->models[k].rows_n; r++)
             if (stretch_of(i, &i->models[k], &i->models[k].rows[r], &s))
-                add_stretch(books, &n, &s);
+                add_stretch(i, books, &n, &s);
     fputs("books:\n", out);
     for (unsigned k = 0; k < n; k++)
         write_book(i, out, &books[k]);

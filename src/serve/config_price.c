@@ -81,7 +81,7 @@ void read_price_tokens(struct reading *r, const struct field *f, const struct no
 static void read_book_name(struct reading *r, const struct field *f, const struct node *n, void *into)
 {
     struct book_draft *d = into;
-    if (!check_text(r, n, "a book's name", PRICE_PARTY_BYTES_MAX))
+    if (!check_text(r, n, "a book's name", PRICE_BOOK_BYTES_MAX))
         return;
     if (strspn(n->text.p, "abcdefghijklmnopqrstuvwxyz0123456789._-") == n->text.n)
         d->book.name = arena_strdup(r->arena, n->text);

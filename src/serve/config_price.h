@@ -13,6 +13,7 @@
 
 #define PRICE_LINES_MAX 200000u /* of one book, after lists and `as` are written out */
 #define PRICE_PARTY_BYTES_MAX 47u
+#define PRICE_BOOK_BYTES_MAX 127u
 
 struct book_draft {
     struct price_list *list;

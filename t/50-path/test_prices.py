@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Prices on the command line: books checked, listed and compared; community tables imported, each price against what decimal arithmetic on the table gives."""
+import functools
 import gzip
 import json
 import os
@@ -217,6 +218,7 @@ def of_book(text):
     return found
 
 
+@functools.lru_cache(maxsize=None)
 def import_table(name, *more):
     return entente("price", "import", name.split("-2026")[0], table_path(name), "--known", "2026-09-05", "--from", "2025-01-01", *more)
 
