@@ -29,7 +29,7 @@ struct price_index {
     uint64_t seed;
     size_t mask; /* table size less one; the size is a power of two */
     struct run *runs;
-    bool has_sales;
+    bool has_sales, has_provider_globs, has_globs; /* runs of the kind that there are none of are not looked for */
 };
 
 /* ---- a list ---- */
@@ -123,17 +123,15 @@ static int by_preference(const void *left, const void *right)
 
 /* ---- runs ---- */
 
-static uint64_t run_hash(const struct price_index *x, struct span buyer, struct span model, struct span provider)
+/* Of what a run is for, one name after the other, so that a search hashes each name once. */
+static uint64_t hash_more(uint64_t hash, struct span name)
 {
-    uint64_t seed = buyer.n ? span_hash(buyer, x->seed) : x->seed;
-    seed = model.n ? span_hash(model, seed) : seed;
-    return provider.n ? span_hash(provider, seed + 1) : seed;
+    return name.n ? span_hash(name, hash + 1) : hash;
 }
 
 /* The run of these names; or the free place where it would stand, which is an empty run. */
-static struct run *find_run(const struct price_index *x, struct span buyer, struct span model, struct span provider)
+static struct run *find_run(const struct price_index *x, uint64_t hash, struct span buyer, struct span model, struct span provider)
 {
-    uint64_t hash = run_hash(x, buyer, model, provider);
     size_t at = (size_t)hash & x->mask;
     for (; x->runs[at].first; at = (at + 1) & x->mask) {
         const struct run *r = &x->runs[at];
@@ -147,9 +145,12 @@ static void add_to_run(struct price_index *x, struct span buyer, struct price_li
 {
     struct span model = price_is_glob(line->model) ? SPAN_NONE : line->model;
     struct span provider = !model.n || price_is_glob(line->provider) ? SPAN_NONE : line->provider;
-    struct run *r = find_run(x, buyer, model, provider);
+    uint64_t hash = hash_more(hash_more(hash_more(x->seed, buyer), model), provider);
+    struct run *r = find_run(x, hash, buyer, model, provider);
+    x->has_globs = x->has_globs || !model.n;
+    x->has_provider_globs = x->has_provider_globs || (model.n && !provider.n);
     if (!r->first)
-        *r = (struct run){run_hash(x, buyer, model, provider), buyer, model, provider, line, NULL};
+        *r = (struct run){hash, buyer, model, provider, line, NULL};
     else
         r->last->next = line;
     r->last = line;
@@ -275,11 +276,12 @@ static const struct price_line *find(const struct price_list *l, struct span buy
     const struct price_index *x = l->index;
     const struct price_line *best = NULL;
     CHECK(x != NULL);
+    uint64_t any = hash_more(x->seed, buyer), model = hash_more(any, f->model);
     if (f->model.n && f->provider.n)
-        best = better(best, find_run(x, buyer, f->model, f->provider), f, NAMES_EXACT);
-    if (f->model.n)
-        best = better(best, find_run(x, buyer, f->model, SPAN_NONE), f, NAMES_PROVIDER_GLOB);
-    return better(best, find_run(x, buyer, SPAN_NONE, SPAN_NONE), f, NAMES_GLOB);
+        best = better(best, find_run(x, hash_more(model, f->provider), buyer, f->model, f->provider), f, NAMES_EXACT);
+    if (f->model.n && x->has_provider_globs)
+        best = better(best, find_run(x, model, buyer, f->model, SPAN_NONE), f, NAMES_PROVIDER_GLOB);
+    return x->has_globs ? better(best, find_run(x, any, buyer, SPAN_NONE, SPAN_NONE), f, NAMES_GLOB) : best;
 }
 
 const struct price_line *price_find_buy(const struct price_list *l, const struct price_facts *f)
