@@ -254,7 +254,8 @@ static struct focus_group *get_group(struct focus *f, const struct movement_usag
         f->groups_room = f->groups_room ? 2 * f->groups_room : 64;
         CHECK((f->groups = reallocarray(f->groups, f->groups_room, sizeof *f->groups)));
     }
-    f->groups[f->groups_n++] = (struct focus_group){u->key, u->department, u->party, u->provider, u->model, u->tier, u->buy_price, u->sell_price, u->source};
+    f->groups[f->groups_n++] = (struct focus_group){u->key, u->department, u->party, u->provider, u->model, u->tier,
+                                                     u->buy_price, u->sell_price, u->source};
     index_insert(&f->by_facts, hash, f->groups_n);
     return &f->groups[f->groups_n - 1];
 }
@@ -339,8 +340,8 @@ static enum err write_period(struct export_job *j, struct focus *f)
         const struct focus_group *g = &f->groups[i];
         struct focus_row r = row_of_group(j, f, g);
         if (!adds_up(j, g)) {
-            snprintf(j->why, 512, "usage of %.*s booked after %lld is not quantities times prices: `entente ledger verify` says which entry", SPAN_ARG(r.model),
-                     (long long)(f->from_us / 1000000));
+            snprintf(j->why, 512, "usage of %.*s booked after %lld is not quantities times prices: `entente ledger verify` says which entry",
+                     SPAN_ARG(r.model), (long long)(f->from_us / 1000000));
             return ERR_SYNTAX;
         }
         for (int c = 0; c < USAGE_CLASSES && !e; c++)
@@ -393,9 +394,9 @@ static void add_side(struct focus_row *r, struct arena *a, struct span account, 
 static enum err write_transfer(struct export_job *j, struct focus *f, const struct walk_step *s, const struct movement *m)
 {
     const struct entry_posting *p = &s->entry->posting;
-    struct focus_row r = {.from_us = f->from_us, .until_us = f->until_us, .charge = &of_cause[p->cause], .usage = USAGE_CLASSES, .currency = m->currency,
-                          .description = p->memo.n ? p->memo : span_str(posting_cause_name(p->cause)), .posting_key = p->key, .price = PRICE_UNKNOWN,
-                          .chargeback_price = PRICE_UNKNOWN, .cause = posting_cause_name(p->cause), .buyer = SPAN("self")};
+    struct focus_row r = {.from_us = f->from_us, .until_us = f->until_us, .charge = &of_cause[p->cause], .usage = USAGE_CLASSES,
+                          .currency = m->currency, .description = p->memo.n ? p->memo : span_str(posting_cause_name(p->cause)), .posting_key = p->key,
+                          .price = PRICE_UNKNOWN, .chargeback_price = PRICE_UNKNOWN, .cause = posting_cause_name(p->cause), .buyer = SPAN("self")};
     arena_fini(&f->arena);
     add_side(&r, &f->arena, m->debit, m->currency, m->amount);
     add_side(&r, &f->arena, m->credit, m->currency, -m->amount);

@@ -14,8 +14,8 @@
 #include "base/limits.h"
 #include "report/text.h"
 
-const char *const journal_tags[] = {"seq", "attempt", "key", "department", "party", "model", "tier", "source", "recovered", "requests", "unpriced", "cause",
-                                    "refers_to"};
+const char *const journal_tags[] = {"seq", "attempt", "key", "department", "party", "model", "tier", "source", "recovered", "requests", "unpriced",
+                                    "cause", "refers_to"};
 const size_t journal_tags_n = COUNT_OF(journal_tags);
 
 /* ---- rows: an account in a currency; in none, its name; without a name, the currency ---- */
@@ -141,8 +141,8 @@ static enum err post(struct journal *j, uint32_t row, money amount)
     char text[MONEY_TEXT_BYTES];
     const struct journal_row *r = &j->rows[row - 1];
     struct span digits = money_format(text, amount, MONEY_DECIMALS);
-    return buf_printf(j->job->out, "    %-56.*s  %*s%.*s %.*s\n", SPAN_ARG(r->written), (int)(digits.n < 24 ? 24 - digits.n : 0), "", SPAN_ARG(digits),
-                      SPAN_ARG(r->currency));
+    return buf_printf(j->job->out, "    %-56.*s  %*s%.*s %.*s\n", SPAN_ARG(r->written), (int)(digits.n < 24 ? 24 - digits.n : 0), "",
+                      SPAN_ARG(digits), SPAN_ARG(r->currency));
 }
 
 static enum err put_tag(struct journal *j, const char *name, struct span value)

@@ -25,7 +25,8 @@ static enum err begin(struct journal *j)
 
 static enum err commodity(struct journal *j, struct span currency)
 {
-    return buf_printf(j->job->out, "option \"operating_currency\" \"%.*s\"\n%s commodity %.*s\n\n", SPAN_ARG(currency), j->day.label, SPAN_ARG(currency));
+    return buf_printf(j->job->out, "option \"operating_currency\" \"%.*s\"\n%s commodity %.*s\n\n", SPAN_ARG(currency), j->day.label,
+                      SPAN_ARG(currency));
 }
 
 static enum err open_account(struct journal *j, const struct journal_row *name)

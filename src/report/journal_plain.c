@@ -62,7 +62,8 @@ static enum err balance(struct journal *j, const struct journal_row *r, money am
 {
     char text[MONEY_TEXT_BYTES];
     struct span digits = money_format(text, amount, MONEY_DECIMALS);
-    return buf_printf(j->job->out, "    %-56.*s  0 %.*s = %.*s %.*s\n", SPAN_ARG(r->written), SPAN_ARG(r->currency), SPAN_ARG(digits), SPAN_ARG(r->currency));
+    return buf_printf(j->job->out, "    %-56.*s  0 %.*s = %.*s %.*s\n", SPAN_ARG(r->written), SPAN_ARG(r->currency), SPAN_ARG(digits),
+                      SPAN_ARG(r->currency));
 }
 
 static const struct journal_dialect hledger = {

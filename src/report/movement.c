@@ -26,7 +26,8 @@ bool movement_usage_of(const struct walk_step *s, struct movement_usage *ret)
         return false;
     if (u)
         *ret = (struct movement_usage){u->key, u->department, u->party, u->provider, u->model, u->model_asked, u->tier, u->buy.price, u->sell.price,
-                                       u->buy.unpriced, u->sell.unpriced, u->usage.source, u->attempt == 0, u->usage.count, u->buy.amount, u->sell.amount};
+                                       u->buy.unpriced, u->sell.unpriced, u->usage.source, u->attempt == 0, u->usage.count,
+                                       u->buy.amount, u->sell.amount};
     else
         *ret = (struct movement_usage){r->key, r->department, r->party, r->provider, r->model, r->model_asked, r->tier, r->buy_price, r->sell_price,
                                        r->buy_unpriced, r->sell_unpriced, (enum usage_source)r->source, r->requests, r->count, r->buy, r->sell};
@@ -85,7 +86,8 @@ static void add_transfers(struct books *b, struct movements *m, const struct ent
 {
     for (unsigned i = 0; i < p->transfers_n; i++) {
         const struct entry_transfer *t = &p->transfers[i];
-        m->at[m->n++] = (struct movement){MOVEMENT_TRANSFER, books_name(b, t->debit), books_name(b, t->credit), books_name(b, t->currency), t->amount};
+        m->at[m->n++] = (struct movement){MOVEMENT_TRANSFER, books_name(b, t->debit), books_name(b, t->credit), books_name(b, t->currency),
+                                             t->amount};
     }
 }
 

@@ -185,8 +185,9 @@ static enum err put_rollup(struct export_job *j, const struct walk_step *s, cons
         {"key", books_name(j->books, u->key)}, {"department", books_name(j->books, u->department)}, {"party", books_name(j->books, u->party)},
         {"model", books_name(j->books, u->model_asked)}, {"provider", books_name(j->books, u->provider)},
         {"provider_model", books_name(j->books, u->model)}, {"tier", books_name(j->books, u->tier)}};
-    enum err e = buf_printf(j->out, "{\"kind\":\"rollup\",\"seq\":%llu,\"booked\":\"%.*s\",\"requests\":%lld,\"source\":\"%s\"", (unsigned long long)s->seq,
-                            SPAN_ARG(clock_rfc3339_us(time, s->booked_us)), (long long)u->requests, usage_source_name(u->source));
+    enum err e = buf_printf(j->out, "{\"kind\":\"rollup\",\"seq\":%llu,\"booked\":\"%.*s\",\"requests\":%lld,\"source\":\"%s\"",
+                            (unsigned long long)s->seq, SPAN_ARG(clock_rfc3339_us(time, s->booked_us)), (long long)u->requests,
+                            usage_source_name(u->source));
     for (size_t i = 0; i < COUNT_OF(fields) && !e; i++) {
         e = fields[i].text.n ? buf_printf(j->out, ",\"%s\":", fields[i].name) : ERR_OK;
         e = e || !fields[i].text.n ? e : json_write_string(j->out, fields[i].text);
@@ -212,5 +213,5 @@ static enum err json_step(struct export_job *j, void *state, const struct walk_s
 
 static enum err json_end(struct export_job *j, void *state) { return buf_append(j->out, SPAN("{\"end\":\"")); }
 
-const struct export_writer table_json = {.name = "json", .groups = {[EXPORT_BY_REQUEST] = true}, .open = json_open, .step = json_step, .end = json_end,
-                                         .after_mark = {"\"}\n", 3}, .close = close_nothing};
+const struct export_writer table_json = {.name = "json", .groups = {[EXPORT_BY_REQUEST] = true}, .open = json_open, .step = json_step,
+                                         .end = json_end, .after_mark = {"\"}\n", 3}, .close = close_nothing};

@@ -152,7 +152,8 @@ TEST(a_text_cannot_end_the_place_it_stands_in)
 
 TEST(a_cell_is_quoted_and_begins_no_formula)
 {
-    static const char *const texts[] = {"", "plain", "a,b", "say \"so\"", "\"", " edge", "=1+1", "-2", "@x", "'quoted", "+a,\"b\"", "two\r\nlines", "%41"};
+    static const char *const texts[] = {"", "plain", "a,b", "say \"so\"", "\"", " edge", "=1+1", "-2", "@x", "'quoted", "+a,\"b\"",
+                                        "two\r\nlines", "%41"};
     struct buf b;
     buf_init(&b, 4096);
     struct csv c = {.out = &b};
@@ -163,7 +164,8 @@ TEST(a_cell_is_quoted_and_begins_no_formula)
     csv_word(&c, NULL);
     csv_end_row(&c);
     EXPECT(c.error == ERR_OK);
-    EXPECT_SPAN(buf_span(&b), ",plain,\"a,b\",\"say \"\"so\"\"\",\"\"\"\",\" edge\",'=1+1,'-2,'@x,''quoted,\"'+a,\"\"b\"\"\",two%0D%0Alines,%41,-3,-0.25,\r\n");
+    EXPECT_SPAN(buf_span(&b), ",plain,\"a,b\",\"say \"\"so\"\"\",\"\"\"\",\" edge\",'=1+1,'-2,'@x,''quoted,"
+                              "\"'+a,\"\"b\"\"\",two%0D%0Alines,%41,-3,-0.25,\r\n");
     buf_fini(&b);
 }
 

@@ -6,8 +6,9 @@
  *   make-books DIR [--seed N] [--requests N] [--days N] [--plain] [--huge 1] [--compact DAYS]
  *
  * From 2026-11-01T00:00:00Z on. Three sellers in USD, EUR and GBP (the last so dear that amounts pass 64 bits), a model without a price and one whose
- * line lacks a class, what we sell to departments in EUR and at cost, streams and failures, lost attempts; corrections, fees, credits, taxes, payments.
- * Names are as bad as names may be, unless --plain. --huge: an account passes what 28 digits can say. --compact: usage before the last DAYS days becomes its rollup.
+ * line lacks a class, what we sell to departments in EUR and at cost, streams and failures, lost attempts; corrections, fees, credits, taxes,
+ * payments. Names are as bad as names may be, unless --plain. --huge: an account passes what 28 digits can say. --compact: usage before the last
+ * DAYS days becomes its rollup.
  * The complication is time: the ledger books at the clock's time, so this program is the clock.
  */
 #include <stdio.h>
@@ -55,7 +56,8 @@ static const struct book_of books[] = {
                                            {"o3-mini", "*", 1100000001, 550000003, 4400000007, NO, 13}}},
     {"vertex", "google", "self", "EUR", {{"gemini-*", "vertex-eu", 300000000, 75000000, 2500000000, 2500000000, 123456789}}},
     {"dear", "gold & sons", "self", "GBP", {{"oracle", "*", 9007199254740993, 9007199254740993, 9007199254740993, 9007199254740993, NO}}},
-    {"resale", "self", "*", "EUR", {{"gpt-4.1", "*", 2345678901, 1, 9876543211, 9876543211, 7}, {"gemini-*", "*", 400000000, 100000000, 3000000000, 3000000000, NO}}},
+    {"resale", "self", "*", "EUR", {{"gpt-4.1", "*", 2345678901, 1, 9876543211, 9876543211, 7},
+                                      {"gemini-*", "*", 400000000, 100000000, 3000000000, 3000000000, NO}}},
 };
 
 static struct price_line *make_line(struct price_list *l, const struct book_of *from, unsigned i)
@@ -112,7 +114,8 @@ static const struct {
     const char *provider, *model, *asked;
 } deployments[] = {{"azure-eu", "gpt-4.1", "gpt-4o"}, {"azure-eu", "o3-mini", "o3-mini"}, {"vertex-eu", "gemini-2.5-flash", "gemini"},
                    {"my-vllm", "meta-llama/Llama-4", "llama"}, {"gold:mine", "oracle", "oracle"}};
-static const char *const bad_names[] = {"legal", "Legal", "R&D: 100% \"a, b\"; (x)", "=1+2", "M\xc3\xbcnchen", "1st", "-_-", "two  spaces", "\xe6\x97\xa5\xf0\x9f\x98\x80",
+static const char *const bad_names[] = {"legal", "Legal", "R&D: 100% \"a, b\"; (x)", "=1+2", "M\xc3\xbcnchen", "1st", "-_-", "two  spaces",
+                                        "\xe6\x97\xa5\xf0\x9f\x98\x80",
                                         "gpt-2D-20 --", "+49", "@home", "'tis", " edge "};
 static const char *const plain_names[] = {"legal", "research", "support"};
 static bool plain;
@@ -161,9 +164,9 @@ static void add_attempt(struct usage_record *r, enum attempt_outcome outcome, ui
 
 static void make_record(struct usage_record *r, const struct price_list *prices, uint64_t counter, uint8_t attempt)
 {
-    *r = (struct usage_record){.issuer = 0x123456789abcd, .counter = counter, .attempt = attempt, .wall_us = now_us - below(5000000), .receive_us = below(999),
-                               .duration_us = below(5000000), .stream = below(2), .status = 200, .provider_cost_nano = -1, .bytes_in = below(100000),
-                               .bytes_out = below(100000), .api = 1};
+    *r = (struct usage_record){.issuer = 0x123456789abcd, .counter = counter, .attempt = attempt, .wall_us = now_us - below(5000000),
+                               .receive_us = below(999), .duration_us = below(5000000), .stream = below(2), .status = 200, .provider_cost_nano = -1,
+                               .bytes_in = below(100000), .bytes_out = below(100000), .api = 1};
     record_set_name(r->key, span_str(a_name()));
     if (below(5))
         record_set_name(r->department, span_str(a_name()));
@@ -227,7 +230,8 @@ static void post(struct ledger *l, enum posting_cause cause, unsigned number, co
 
 static void post_some(struct ledger *l, unsigned number)
 {
-    static const char payable[] = "liabilities:payable:microsoft:azure-eu", owed[] = "assets:receivable:legal", expense[] = "expenses:usage:azure-eu:gpt-4.1";
+    static const char payable[] = "liabilities:payable:microsoft:azure-eu", owed[] = "assets:receivable:legal";
+    static const char expense[] = "expenses:usage:azure-eu:gpt-4.1";
     money amount = (money)below(1000000) * 1234567890123 + number;
     const struct posting_transfer fee[] = {{"expenses:fees:microsoft", payable, "USD", amount}, {owed, "income:fees", "EUR", 2 * amount}};
     const struct posting_transfer credit[] = {{payable, "income:credits", "USD", amount}};
@@ -264,7 +268,8 @@ static void fill(struct ledger *l, const struct wish *w, const struct price_list
     }
     book(l);
     if (w->huge)
-        post(l, POSTING_OPENING, 0, "a very large sum", &(struct posting_transfer){"assets:bank", "equity:opening", "USD", 10000000000000 * MONEY_ONE + 1}, 1);
+        post(l, POSTING_OPENING, 0, "a very large sum",
+             &(struct posting_transfer){"assets:bank", "equity:opening", "USD", 10000000000000 * MONEY_ONE + 1}, 1);
     now_us = FIRST_US + (int64_t)w->days * DAY_US;
 }
 
