@@ -107,14 +107,15 @@ static enum err adopt_key(struct ledger *l, struct identity *id, char why[512])
     return e;
 }
 
-/* What a crash can leave of a file that was being made: its beginning, or zeros. Only of interest before the store knows a key. */
+/* What a crash can leave of a file that was being made: its beginning, and zeros. Only of interest before the store knows a key. */
 static bool is_torn(struct span text)
 {
     struct span head = SPAN("PRIVATE+KEY+");
-    bool zeros = true;
-    for (size_t i = 0; i < text.n; i++)
-        zeros = zeros && text.p[i] == 0;
-    return zeros || span_eq(span_to(text, head.n), span_to(head, text.n));
+    size_t begun = strnlen(text.p, text.n);
+    for (size_t i = begun; i < text.n; i++)
+        if (text.p[i])
+            return false;
+    return span_eq(span_to(text, begun < head.n ? begun : head.n), span_to(head, begun));
 }
 
 static enum err find_key(struct ledger *l, struct identity *id, struct buf *text, char why[512])
