@@ -221,6 +221,8 @@ enum exchange_step exchange_retry(struct exchange *x)
     bool allowed = x->attempts_n < x->attempts_max && (x->retry_here || x->retry_elsewhere);
     const struct deployment *next = allowed ? peek_next(x) : NULL;
     enum exchange_step step = EXCHANGE_HOLD;
+    if (x->aborted)
+        return EXCHANGE_ABANDON;
     if (!next || now >= x->deadline_ns)
         return EXCHANGE_REFUSE;
     if (next == x->deployment && (step = attempt_again(x)) == EXCHANGE_REFUSE)

@@ -31,7 +31,7 @@ static void assert_state(const struct exchange *x)
 {
     CHECK_MAGIC(x, EXCHANGE_MAGIC);
     CHECK(x->step < EXCHANGE_STEPS);
-    CHECK(!x->relayed || x->begun);
+    CHECK(!x->relayed || x->begun || x->aborted);
     CHECK(x->call == NULL || x->deployment != NULL);
     CHECK(x->step != EXCHANGE_FINISH || x->record != NULL);
 }
@@ -143,6 +143,16 @@ void exchange_on_writable(void *exchange, struct stream *s)
         call_resume(x->call);
 }
 
+/* Nobody reads the answer any more but us. Its time limits bound it. */
+static void drain(struct exchange *x)
+{
+    x->draining = true;
+    timer_clear(&x->timer);
+    if (x->paused)
+        call_resume(x->call);
+    x->paused = false;
+}
+
 void exchange_on_abort(void *exchange, struct stream *s, enum err why)
 {
     struct exchange *x = exchange;
@@ -152,6 +162,19 @@ void exchange_on_abort(void *exchange, struct stream *s, enum err why)
     if (x->step == EXCHANGE_RECORD && !x->running)
         return; /* the record is under way and ends it */
     x->error = why == ERR_DRAINING ? ERR_DRAINING : ERR_CLIENT_GONE;
-    if (!x->running)
+    if (x->running)
+        return;
+    if (x->error == ERR_CLIENT_GONE && x->call && !x->lost_why && x->deployment->provider->abandoned == ABANDONED_DRAIN)
+        drain(x);
+    else
         exchange_go(x, EXCHANGE_ABANDON);
+}
+
+void exchanger_abandon(struct exchanger *e)
+{
+    LIST_FOR_EACH_SAFE (link, &e->exchanges) {
+        struct exchange *x = CONTAINER_OF(link, struct exchange, link);
+        if (x->draining && x->call)
+            exchange_go(x, EXCHANGE_ABANDON);
+    }
 }

@@ -67,6 +67,7 @@ struct exchanger *exchanger_new(const struct exchanger_options *o);
 void exchanger_free(struct exchanger *e);                  /* every stream must have ended: CHECKed */
 void exchanger_use(struct exchanger *e, struct catalog *c); /* from now on; exchanges under way keep theirs */
 void exchanger_set_limits(struct exchanger *e, const struct exchange_limits *limits); /* from now on */
+void exchanger_abandon(struct exchanger *e);               /* answers that are read for their usage alone are left: the gateway goes */
 const struct catalog *exchanger_catalog(const struct exchanger *e);
 const struct exchange_stats *exchanger_stats(const struct exchanger *e);
 

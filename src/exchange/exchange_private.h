@@ -128,7 +128,9 @@ struct exchange {
     bool begun;                 /* head and perhaps pings have left */
     bool relayed;               /* an event of the answer has left: no retry any more */
     bool paused;
-    bool aborted;
+    bool aborted;               /* the client left */
+    bool draining;              /* and the answer is read to its end all the same, for its usage */
+    bool asked;                 /* the provider has the whole request of the last attempt */
     bool running;               /* inside exchange_go */
 };
 

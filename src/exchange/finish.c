@@ -201,6 +201,8 @@ enum exchange_step exchange_refuse(struct exchange *x)
 
 enum exchange_step exchange_break(struct exchange *x)
 {
+    if (x->aborted)
+        return EXCHANGE_ABANDON;
     x->outcome = RECORD_BROKEN;
     return EXCHANGE_METER;
 }
@@ -208,8 +210,12 @@ enum exchange_step exchange_break(struct exchange *x)
 enum exchange_step exchange_abandon(struct exchange *x)
 {
     timer_clear(&x->timer);
-    if (x->call)
+    if (x->call) {
+        x->asked = call_body_is_done(x->call);
         attempt_end(x, ATTEMPT_CANCELLED, HEALTH_ABANDONED);
+    }
+    if (x->error != ERR_DRAINING)
+        x->error = ERR_CLIENT_GONE; /* whatever became of an answer that was read for its usage */
     x->outcome = x->error == ERR_DRAINING ? RECORD_BROKEN : RECORD_ABANDONED; /* a shutdown that could not wait is our doing */
     return EXCHANGE_METER;
 }

@@ -114,8 +114,9 @@ static void settle_usage(struct exchange *x, struct usage *u)
         u->source = USAGE_SOURCE_ESTIMATED;
         u->count[USAGE_INPUT] = meter_count_input(x, x->deployment->encoding);
         u->count[USAGE_OUTPUT] = estimate_output(x);
-    } else if (x->attempts_n && x->attempts[x->attempts_n - 1].outcome == ATTEMPT_CANCELLED) {
-        u->source = USAGE_SOURCE_UNKNOWN; /* the provider may have worked, and said nothing yet */
+    } else if (x->asked && x->attempts[x->attempts_n - 1].outcome == ATTEMPT_CANCELLED) {
+        u->source = USAGE_SOURCE_ESTIMATED; /* it has the prompt and had not answered: what it wrote is unknown */
+        u->count[USAGE_INPUT] = meter_count_input(x, x->deployment->encoding);
     } else {
         u->source = USAGE_SOURCE_NONE;
     }

@@ -16,6 +16,9 @@
 #define SMALL_BODY_BYTES (3 * KIB)
 #define LINGER_NS (500 * NS_PER_MS)
 
+/* The client left, and nothing of the answer matters any more. */
+static bool is_over(const struct exchange *x) { return x->aborted && !x->draining; }
+
 static void send_ping_when_due(struct exchange *x)
 {
     uint64_t every = x->owner->options.limits.ping_ns, now = loop_now_ns(x->owner->options.loop);
@@ -35,7 +38,7 @@ static void send_ping_when_due(struct exchange *x)
 enum exchange_step exchange_await(struct exchange *x)
 {
     send_ping_when_due(x);
-    return x->aborted ? EXCHANGE_ABANDON : EXCHANGE_WAIT;
+    return is_over(x) ? EXCHANGE_ABANDON : EXCHANGE_WAIT;
 }
 
 static enum exchange_step lose_lingering(struct exchange *x)
@@ -49,7 +52,7 @@ enum exchange_step exchange_relay(struct exchange *x)
     if (x->lost_why)
         return lose_lingering(x); /* the moment is over */
     send_ping_when_due(x);
-    return x->aborted ? EXCHANGE_ABANDON : EXCHANGE_WAIT;
+    return is_over(x) ? EXCHANGE_ABANDON : EXCHANGE_WAIT;
 }
 
 /* ---- from the provider ---- */
@@ -108,7 +111,8 @@ static void shed_request(struct exchange *x)
         return; /* no call: the first event came with the end of the provider's answer */
     call_body_sent_release(x->call);
     arena_fini(&x->attempt_arena);
-    stream_release_head(x->stream);
+    if (x->stream)
+        stream_release_head(x->stream);
     char *small = x->body.p && n <= SMALL_BODY_BYTES ? malloc(n + 1) : NULL;
     if (!small)
         return;
@@ -119,7 +123,7 @@ static void shed_request(struct exchange *x)
 
 static void start_relaying(struct exchange *x)
 {
-    if (!x->begun)
+    if (!x->begun && x->stream)
         finish_begin_stream(x);
     x->relayed = true;
     shed_request(x);
@@ -197,7 +201,7 @@ static bool linger_for_usage(struct exchange *x, struct outgoing *out, struct sp
     send_outgoing(x, out);
     x->lost_why = arena_strdup(&x->arena, why);
     timer_set_in(&x->timer, LINGER_NS);
-    return !x->aborted;
+    return !is_over(x);
 }
 
 /* False: the relay is over. */
@@ -208,7 +212,7 @@ static bool fail_in_stream(struct exchange *x, struct outgoing *out, const struc
     if (failed && x->relayed)
         return linger_for_usage(x, out, message);
     send_outgoing(x, out);
-    if (!x->aborted)
+    if (!is_over(x))
         lose(x, failed ? ERR_PROVIDER_FAULT : ERR_PROVIDER_PROTOCOL, arena_strdup(&x->arena, message));
     return false;
 }
@@ -233,7 +237,7 @@ static bool relay_event(struct exchange *x, struct outgoing *out, struct sse_eve
         return true; /* the end marker is ours to send, after the record */
     if (!x->relayed)
         start_relaying(x);
-    if (x->aborted)
+    if (is_over(x))
         return false;
     put_event(x, out, e, &scan);
     return true;
@@ -253,7 +257,7 @@ static void relay_events(struct exchange *x, struct span piece)
             send_outgoing(x, &out); /* its bytes are gone with the next event */
     }
     send_outgoing(x, &out);
-    if (x->aborted)
+    if (is_over(x))
         return;
     if (e != ERR_AGAIN)
         lose(x, ERR_PROVIDER_PROTOCOL, "an event of the stream is larger than the limit");
@@ -323,7 +327,7 @@ static void judge_error(struct exchange *x)
 static void finish_well(struct exchange *x)
 {
     attempt_end(x, ATTEMPT_ANSWERED, HEALTH_OK);
-    x->outcome = RECORD_ANSWERED;
+    x->outcome = x->aborted ? RECORD_ABANDONED : RECORD_ANSWERED;
     exchange_go(x, EXCHANGE_METER);
 }
 
@@ -348,7 +352,7 @@ static void end_events(struct exchange *x)
             return;
         send_outgoing(x, &out);
     }
-    if (x->aborted)
+    if (is_over(x))
         return;
     if (x->lost_why) {
         exchange_go(x, lose_lingering(x));

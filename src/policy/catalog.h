@@ -29,6 +29,7 @@ struct provider {
     struct header *extra_headers;  /* `headers:` of config */
     unsigned extra_headers_n;
     uint64_t first_byte_timeout_ns, idle_timeout_ns, total_timeout_ns;
+    enum { ABANDONED_CANCEL, ABANDONED_DRAIN } abandoned; /* the call of a client that left: is ended, or read to its end for the usage */
     enum { ASK_USAGE_YES, ASK_USAGE_NO } ask_usage; /* NO for hosts that refuse stream_options (Mistral) */
 };
 

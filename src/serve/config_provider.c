@@ -35,6 +35,7 @@ struct provider_draft {
     int http;
     struct provider_timeouts timeouts;
     bool ask_usage;
+    int abandoned; /* of abandoned_words */
     struct provider_tls tls;
     const struct node *proxy_at; /* NULL: as the environment says */
     struct client_proxy proxy;
@@ -246,6 +247,7 @@ static const struct field tls_fields[] = {
 #undef AT
 static const struct section tls_section = SECTION("a provider's tls", tls_fields);
 
+static const char *const abandoned_words[] = {[ABANDONED_CANCEL] = "cancel", [ABANDONED_DRAIN] = "drain", NULL};
 static const char *const http_words[] = {[ORIGIN_AUTO] = "auto", [ORIGIN_H1] = "1", [ORIGIN_H2] = "2", NULL};
 
 #define AT(member) .offset = offsetof(struct provider_draft, member)
@@ -267,6 +269,9 @@ static const struct field provider_fields[] = {
     {.name = "ask_usage", .type = "true or false", .standard = "true",
      .doc = "ask streams for their usage; false where that is refused",
      .read = read_bool, AT(ask_usage)},
+    {.name = "abandoned", .type = "cancel or drain", .standard = "cancel",
+     .doc = "a client that left: end its call, or read the answer to its end for the provider's own figure",
+     .read = read_word, AT(abandoned), .words = abandoned_words},
     {.name = "headers", .type = "map", .standard = "",
      .doc = "headers for each request; a value may be env:NAME or file:PATH",
      .read = read_headers},
@@ -386,6 +391,7 @@ static void finish_provider(const struct provider_draft *draft)
     p->idle_timeout_ns = draft->timeouts.idle_ns;
     p->total_timeout_ns = draft->timeouts.total_ns;
     p->ask_usage = draft->ask_usage ? ASK_USAGE_YES : ASK_USAGE_NO;
+    p->abandoned = draft->abandoned == ABANDONED_DRAIN ? ABANDONED_DRAIN : ABANDONED_CANCEL;
     p->origin.tls = url->tls;
     p->origin.host = url->host;
     p->origin.port = url->port;

@@ -128,7 +128,10 @@ void worker_drain(struct worker *w)
     client_close_idle(w->client);
 }
 
-bool worker_is_idle(const struct worker *w) { return server_is_idle(w->server); }
+bool worker_is_idle(const struct worker *w)
+{
+    return server_is_idle(w->server) && stat_read(&exchanger_stats(w->exchanger)->under_way) == 0;
+}
 
 /* Exchanges whose clients are gone wait for their records alone. */
 static void finish_exchanges(struct worker *w)
@@ -146,6 +149,7 @@ void worker_free(struct worker *w)
         return;
     timer_clear(&w->tick);
     server_free(w->server); /* aborts what is left: their exchanges end with a record */
+    exchanger_abandon(w->exchanger);
     finish_exchanges(w);
     exchanger_free(w->exchanger);
     client_free(w->client);
