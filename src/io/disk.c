@@ -9,14 +9,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <pthread.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "io/disk_world.h"
 #include "io/epoll.h"
 
 /*
@@ -50,23 +49,6 @@ static void ignore_file_size_signal(void)
         (void)signal(SIGXFSZ, SIG_IGN);
 }
 
-/* A new file is only there for good once its directory says so, too. */
-static bool sync_directory_of(const char *path)
-{
-    char directory[PATH_MAX];
-    const char *slash = strrchr(path, '/');
-    int n = slash ? snprintf(directory, sizeof directory, "%.*s", slash == path ? 1 : (int)(slash - path), path)
-                  : snprintf(directory, sizeof directory, ".");
-    if (n < 0 || (size_t)n >= sizeof directory)
-        return false;
-    int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0)
-        return false;
-    bool synced = fsync(fd) == 0 || errno == EINVAL; /* some file systems sync no directories */
-    close(fd);
-    return synced;
-}
-
 enum err epoll_disk_open(struct loop *l, const char *path, struct disk_file **ret)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -74,7 +56,7 @@ enum err epoll_disk_open(struct loop *l, const char *path, struct disk_file **re
     int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
     struct stat st;
     struct epoll_disk_file *f = malloc(sizeof *f);
-    if (fd < 0 || !f || fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) || (st.st_size == 0 && !sync_directory_of(path))) {
+    if (fd < 0 || !f || fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) || (st.st_size == 0 && !disk_sync_directory_of(path))) {
         if (fd >= 0)
             close(fd);
         free(f);

@@ -14,7 +14,7 @@
 
 static int fd_of(void *file) { return *(int *)file; }
 
-static bool sync_directory_of(const char *path)
+bool disk_sync_directory_of(const char *path)
 {
     char directory[PATH_MAX];
     const char *slash = strrchr(path, '/');
@@ -37,7 +37,7 @@ static enum err world_open(void *owner, const char *path, bool create, void **re
     if (fd < 0)
         return errno == ENOENT && !create ? ERR_NOT_FOUND : ERR_DISK;
     int *file = malloc(sizeof *file);
-    if (!file || fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) || (create && st.st_size == 0 && !sync_directory_of(path))) {
+    if (!file || fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) || (create && st.st_size == 0 && !disk_sync_directory_of(path))) {
         close(fd);
         free(file);
         return ERR_DISK;

@@ -25,5 +25,6 @@ struct disk_world {
 };
 
 const struct disk_world *disk_world_system(void);
+bool disk_sync_directory_of(const char *path); /* a new file is there for good only once its directory says so, too; true where that cannot be asked */
 
 #endif

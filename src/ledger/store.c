@@ -5,11 +5,11 @@
  */
 #include "ledger/store.h"
 
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "io/disk_world.h"
 #include "ledger/store_schema.h"
 
 enum statement {
@@ -591,18 +591,6 @@ enum err store_meta(struct store *s, const char *key, struct buf *ret)
 
 /* ---- whole files ---- */
 
-static enum err sync_directory_of(const char *path)
-{
-    char directory[4096];
-    const char *slash = strrchr(path, '/');
-    snprintf(directory, sizeof directory, "%.*s", slash ? (int)(slash - path) + 1 : 1, slash ? path : ".");
-    int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    bool ok = fd >= 0 && fsync(fd) == 0;
-    if (fd >= 0)
-        close(fd);
-    return ok ? ERR_OK : ERR_DISK;
-}
-
 /* Under another name until it is whole: a backup that stopped halfway is not mistaken for one. */
 static enum err copy_whole(struct store *s, const char *part, const char *to, void (*progress)(void *owner, int done, int total), void *owner)
 {
@@ -612,7 +600,7 @@ static enum err copy_whole(struct store *s, const char *part, const char *to, vo
     store_rollback(s);
     if (e)
         return e;
-    if (link(part, to) != 0 || sync_directory_of(to) != ERR_OK) /* link and not rename: never over another file */
+    if (link(part, to) != 0 || !disk_sync_directory_of(to)) /* link and not rename: never over another file */
         return complain(s, ERR_DISK, "the backup could not be given its name: look at its directory");
     return ERR_OK;
 }
