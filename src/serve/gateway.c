@@ -291,12 +291,12 @@ static void raise_descriptor_limit(void)
 
 static void discard(struct gateway *g)
 {
-    for (unsigned i = 0; i < g->threads_n; i++) {
+    for (unsigned i = 0; i < g->threads_n; i++)
         worker_free(g->threads[i].worker);
+    gateway_books_close(g->books); /* its thread may still be inside loop_post, so the loops go after it */
+    for (unsigned i = 0; i < g->threads_n; i++)
         if (g->threads[i].loop && !g->threads[i].running)
             loop_free(g->threads[i].loop);
-    }
-    gateway_books_close(g->books);
     if (g->control)
         loop_free(g->control);
     if (g->pid_fd >= 0)
