@@ -87,7 +87,7 @@ static void announce(const struct gateway *g, const struct config *c)
 }
 
 static sigset_t steering; /* the signals that main waits for; the watcher below may outlive main's frames */
-static volatile bool hurry;
+static bool hurry; /* relaxed */
 
 static void *watch_for_second_signal(void *arg)
 {
@@ -95,7 +95,7 @@ static void *watch_for_second_signal(void *arg)
     do
         sigwait(&steering, &signal_number);
     while (signal_number == SIGHUP);
-    hurry = true;
+    __atomic_store_n(&hurry, true, __ATOMIC_RELAXED);
     return NULL;
 }
 

@@ -447,13 +447,13 @@ static bool all_idle(struct gateway *g)
     return true;
 }
 
-bool gateway_stop(struct gateway *g, uint64_t drain_ns, const volatile bool *hurry)
+bool gateway_stop(struct gateway *g, uint64_t drain_ns, const bool *hurry)
 {
     const uint64_t step_ns = 5 * NS_PER_MS;
     bool idle;
     __atomic_store_n(&g->draining, true, __ATOMIC_RELAXED);
     order_all(g, drain_worker, NULL);
-    for (uint64_t waited = 0; !(idle = all_idle(g)) && waited < drain_ns && !(hurry && *hurry); waited += step_ns)
+    for (uint64_t waited = 0; !(idle = all_idle(g)) && waited < drain_ns && !(hurry && __atomic_load_n(hurry, __ATOMIC_RELAXED)); waited += step_ns)
         nanosleep(&(struct timespec){0, (long)step_ns}, NULL);
     order_all(g, stop_worker, NULL);
     for (unsigned i = 0; i < g->threads_n; i++) {

@@ -28,8 +28,8 @@ struct sock_address gateway_address(const struct gateway *g, unsigned nth_listen
 /* Loads the file again. On mistakes nothing changes; they are in the log and in reload.status, and the result is false. */
 bool gateway_reload(struct gateway *g);
 /* Stops accepting, lets exchanges end for at most drain_ns, ends what is left, joins the threads, closes the books. True when nothing
- * had to be cut off. `hurry`, when not NULL, is polled: once true the wait ends. */
-bool gateway_stop(struct gateway *g, uint64_t drain_ns, const volatile bool *hurry);
+ * had to be cut off. `hurry`, when not NULL, is polled (relaxed): once true the wait ends. */
+bool gateway_stop(struct gateway *g, uint64_t drain_ns, const bool *hurry);
 const struct gateway_view *gateway_view(const struct gateway *g);
 
 #endif
