@@ -34,6 +34,9 @@ struct exchanger {
     struct list exchanges;
     struct exchange_stats stats;
     uint64_t id_high, id_next;
+    struct exchange_hold *holds, **holds_end; /* that the ledger may not have read yet, in order */
+    struct exchange_hold *spare;
+    unsigned spare_n, untold;                 /* untold: holds since the last one of which the ledger says that it has read it */
 };
 
 struct attempt_note {
@@ -51,8 +54,11 @@ enum answer_kind {
     ANSWER_ERROR,  /* not a 200: kept (bounded) and judged at its end */
 };
 
-/* What the ledger was told to set aside for an attempt. */
+/* What the ledger is told to set aside for an attempt. Not the exchange's: thousands of streams wait, and the ledger has read it long before they end. */
 struct exchange_hold {
+    struct exchange_hold *next;  /* submitted after it; or the next spare one */
+    struct exchanger *owner;
+    struct exchange *exchange;   /* that waits for it; NULL: none does */
     struct ledger_ticket ticket;
     struct ledger_hold ledger;
 };
@@ -85,8 +91,9 @@ struct exchange {
     /* the money */
     uint64_t number;            /* the counter in its id */
     const struct deployment *hold_for; /* that was chosen by HOLD and is dialled next */
-    struct exchange_hold *hold; /* of the running attempt, in the arena; NULL: nothing is set aside */
-    struct budget_hold *budget_hold; /* likewise; NULL where there are no budgets */
+    bool is_held;               /* something is set aside in the ledger for the running attempt */
+    money held;                 /* that, in the currency in which we buy */
+    struct budget_hold *budget_hold; /* in the arena, as much of it as is used; NULL where there are no budgets */
     int64_t input_counted;      /* tokens; 0: not counted, USAGE_UNKNOWN: they cannot be */
 
     /* the attempts */
@@ -159,6 +166,8 @@ struct budget_amounts charge_usage(const struct exchange *x, const struct deploy
 
 /* hold.c */
 void hold_settle(struct exchange *x, const struct budget_amounts *actual); /* what was set aside becomes what it came to */
+void hold_init(struct exchanger *e);
+void hold_fini(struct exchanger *e); /* every exchange has ended */
 
 /* attempt.c */
 void attempt_end(struct exchange *x, enum attempt_outcome outcome, enum health_outcome health);

@@ -74,6 +74,7 @@ struct exchanger *exchanger_new(const struct exchanger_options *o)
     CHECK(e != NULL);
     e->options = *o;
     list_init(&e->exchanges);
+    hold_init(e);
     e->id_high = loop_random(o->loop) & ((1ull << 50) - 1);
     e->binding = binding_new(e, o->catalog, NULL);
     return e;
@@ -85,6 +86,7 @@ void exchanger_free(struct exchanger *e)
         return;
     CHECK(list_is_empty(&e->exchanges));
     binding_unref(e->binding);
+    hold_fini(e);
     for (uint64_t i = 0; i < stat_read(&e->stats.deployments_n); i++)
         free(e->stats.deployments[i]);
     free(e);

@@ -11,6 +11,7 @@
  * the tokens counted.
  */
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "exchange/exchange_private.h"
 #include "neutral/count.h"
@@ -85,16 +86,20 @@ static enum err take(struct exchange *x, int64_t input, struct worst *ret, const
     if (!set->budgets_n)
         return ERR_OK;
     struct budget_facts facts = budget_facts(x, ret->lines.buy);
-    if (!x->budget_hold)
-        x->budget_hold = ARENA_NEW(&x->arena, struct budget_hold);
-    return budget_take(x->owner->options.budgets, set, &facts, &ret->amounts, x->budget_hold, ret_refused);
+    struct budget_hold taken;
+    enum err e = budget_take(x->owner->options.budgets, set, &facts, &ret->amounts, &taken, ret_refused);
+    if (e)
+        return e;
+    size_t bytes = offsetof(struct budget_hold, parts) + taken.parts_n * sizeof taken.parts[0];
+    x->budget_hold = memcpy(arena_alloc(&x->arena, bytes), &taken, bytes);
+    return ERR_OK;
 }
 
 void hold_settle(struct exchange *x, const struct budget_amounts *actual)
 {
     if (x->budget_hold)
         budget_settle(x->owner->options.budgets, x->budget_hold, actual);
-    x->hold = NULL;
+    x->is_held = false;
 }
 
 static void give_back(struct exchange *x)
@@ -128,19 +133,78 @@ static void complain_of_budget(struct exchange *x, const struct budget *b)
 
 /* ---- the ledger ---- */
 
-static void hold_done(void *owner, enum err e)
+/* Nobody waits for a hold where durability is standard, and the ledger is not woken for it. It has read one when it is done with a later ticket of
+ * the same loop; so every now and then one asks to be told. */
+#define TOLD_EVERY 32u
+#define SPARE_MAX 64u
+
+void hold_init(struct exchanger *e) { e->holds_end = &e->holds; }
+
+static void free_all(struct exchange_hold *h)
 {
-    struct exchange *x = owner;
-    if (x->step != EXCHANGE_HOLD)
-        return; /* the client left; the record that ends this hold is under way */
-    if (e)
+    for (struct exchange_hold *next; h; h = next) {
+        next = h->next;
+        free(h);
+    }
+}
+
+void hold_fini(struct exchanger *e)
+{
+    free_all(e->holds);
+    free_all(e->spare);
+}
+
+static void release_oldest(struct exchanger *e)
+{
+    struct exchange_hold *h = e->holds;
+    e->holds = h->next;
+    if (!e->holds)
+        e->holds_end = &e->holds;
+    if (e->spare_n == SPARE_MAX) {
+        free(h);
+        return;
+    }
+    h->next = e->spare;
+    e->spare = h;
+    e->spare_n++;
+}
+
+static struct exchange_hold *hold_new(struct exchanger *e)
+{
+    struct exchange_hold *h = e->spare;
+    if (h) {
+        e->spare = h->next;
+        e->spare_n--;
+    } else {
+        h = malloc(sizeof *h);
+        CHECK(h != NULL);
+    }
+    h->next = NULL;
+    h->owner = e;
+    h->exchange = NULL;
+    *e->holds_end = h;
+    e->holds_end = &h->next;
+    return h;
+}
+
+static void hold_done(void *owner, enum err error)
+{
+    struct exchange_hold *h = owner;
+    struct exchanger *e = h->owner;
+    struct exchange *x = h->exchange; /* it is there: it cannot end before the ledger is done with a ticket after this one */
+    while (e->holds != h)
+        release_oldest(e);
+    release_oldest(e);
+    if (!x || x->step != EXCHANGE_HOLD)
+        return; /* nobody waits; or the client left, and the record that ends the hold is under way */
+    if (error)
         exchange_complain(x, ERR_LEDGER, NULL, NULL);
-    exchange_go(x, e ? EXCHANGE_REFUSE : EXCHANGE_DIAL);
+    exchange_go(x, error ? EXCHANGE_REFUSE : EXCHANGE_DIAL);
 }
 
 static void fill_ledger_hold(const struct exchange *x, const struct worst *w, struct ledger_hold *h)
 {
-    h->issuer = x->owner->id_high;
+    *h = (struct ledger_hold){.issuer = x->owner->id_high};
     h->counter = x->number;
     h->wall_us = x->started_wall_us;
     h->api = (uint8_t)x->api;
@@ -160,14 +224,16 @@ static void fill_ledger_hold(const struct exchange *x, const struct worst *w, st
 
 static enum exchange_step submit(struct exchange *x, const struct worst *w)
 {
-    const struct exchanger_options *o = &x->owner->options;
-    struct exchange_hold *h = x->hold = ARENA_NEW(&x->arena, struct exchange_hold);
+    struct exchanger *e = x->owner;
+    struct exchange_hold *h = hold_new(e);
+    bool told = e->options.strict || ++e->untold % TOLD_EVERY == 0;
     fill_ledger_hold(x, w, &h->ledger);
-    h->ticket = (struct ledger_ticket){.op = LEDGER_HOLD, .hold = &h->ledger, .loop = o->loop, .owner = x};
-    if (o->strict)
-        h->ticket.done = hold_done;
-    ledger_submit(o->ledger, &h->ticket);
-    return o->strict ? EXCHANGE_WAIT : EXCHANGE_DIAL;
+    h->exchange = e->options.strict ? x : NULL;
+    h->ticket = (struct ledger_ticket){.op = LEDGER_HOLD, .hold = &h->ledger, .loop = e->options.loop, .done = told ? hold_done : NULL, .owner = h};
+    x->is_held = true;
+    x->held = w->amounts.buy;
+    ledger_submit(e->options.ledger, &h->ticket);
+    return e->options.strict ? EXCHANGE_WAIT : EXCHANGE_DIAL;
 }
 
 /* ---- the step ---- */
@@ -191,10 +257,9 @@ enum exchange_step exchange_hold(struct exchange *x)
     struct worst worst;
     const struct deployment *before = x->hold_for, *first;
     x->hold_for = first = plan_next(&x->plan, x->deployment, x->retry_here);
-    if (x->hold && first == before)
+    if (x->is_held && first == before)
         return EXCHANGE_DIAL; /* asked again: what was set aside still is */
     give_back(x); /* of the deployment that failed */
-    x->hold = NULL;
     if (!take_first(x, &worst))
         return EXCHANGE_REFUSE;
     if (x->hold_for != first && x->hold_for == x->deployment)

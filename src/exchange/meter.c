@@ -217,7 +217,7 @@ static void make_record(struct exchange *x, struct usage_record *r, uint8_t atte
     settle_usage(x, &r->usage);
     if (r->usage.source == USAGE_SOURCE_REPORTED || r->usage.source == USAGE_SOURCE_ESTIMATED)
         actual = charge_usage(x, x->deployment, r);
-    r->held = x->hold && !attempt ? x->hold->ledger.held : 0;
+    r->held = x->is_held && !attempt ? x->held : 0;
     hold_settle(x, &actual);
     record_who(x, r);
     record_attempts(x, r);

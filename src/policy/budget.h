@@ -56,7 +56,7 @@ struct budget_amounts {
 };
 
 struct budget_book;                /* the counters */
-struct budget_hold {               /* plain data, inside the exchange; zeroed: nothing is held */
+struct budget_hold {               /* plain data, inside the exchange; zeroed: nothing is held. No part at or behind parts_n is ever touched */
     unsigned parts_n;
     struct budget_part {
         struct budget_counter *counter;
