@@ -18,7 +18,7 @@
 
 #define LEDGER_MAGIC MAGIC('L', 'E', 'D', 'G')
 #define HOLDS_WAIT_NS (3 * NS_PER_MS)
-#define GATHER_NS (300 * NS_PER_US)
+#define GATHER_NS NS_PER_MS
 #define GATHER_FROM 16u  /* awaited tickets in the last batch: below, traffic is light */
 #define GATHER_MOST 128u /* more make a batch no cheaper per record */
 #define UNTHREADED_NS (200 * NS_PER_US)
@@ -271,9 +271,16 @@ static void sleep_until(struct ledger *l, uint64_t until_ns, uint64_t wake_at, b
     l->wake_any = false;
 }
 
+/* No more can come than have a hold open. */
+static uint64_t gather_most(const struct ledger *l)
+{
+    uint64_t live = l->projection.holds_open + (l->queued - l->awaited);
+    return live < GATHER_MOST ? live : GATHER_MOST;
+}
+
 static void gather(struct ledger *l)
 {
-    uint64_t wanted = l->last_awaited < GATHER_MOST ? l->last_awaited : GATHER_MOST, until_ns = ledger_now_ns(l) + GATHER_NS;
+    uint64_t wanted = gather_most(l), until_ns = ledger_now_ns(l) + GATHER_NS;
     if (l->last_awaited < GATHER_FROM)
         return;
     while (l->awaited < wanted && !l->ending && !l->commands && ledger_now_ns(l) < until_ns)
@@ -311,6 +318,7 @@ static void *writer(void *arg)
 {
     struct ledger *l = arg;
     bool more = false;
+    pthread_setname_np(pthread_self(), "ledger");
     pthread_mutex_lock(&l->lock);
     while (!l->ending || l->queued || l->commands) {
         if (!more && !l->ending)
