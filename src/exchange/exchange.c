@@ -64,6 +64,7 @@ static void timer_fired(void *owner)
 }
 
 /* 50 random bits of this worker, then 40 bits of its counter: ids sort in order of arrival. */
+/* 50 random bits of this worker, then 40 bits of its counter: ids sort in order of arrival. */
 static void make_id(struct exchange *x)
 {
     x->number = ++x->owner->id_next;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The ledger's directory is a real one of its own, gone with the books.
+ * The ledger's directory is a real one of its own, gone with the books; in memory where the system has such a place, because a sync there costs
+ * nothing, and thousands of worlds are made.
  */
 #include "sim/sim_books.h"
 
@@ -13,9 +14,9 @@
 
 void sim_books_open(struct sim_books *b, struct loop *gateway)
 {
-    const char *tmp = getenv("TMPDIR");
+    const char *tmp = getenv("TMPDIR"), *in_memory = access("/dev/shm", W_OK | X_OK) == 0 ? "/dev/shm" : "/tmp";
     char why[512] = "";
-    snprintf(b->dir, sizeof b->dir, "%.200s/entente-sim-XXXXXX", tmp && *tmp ? tmp : "/tmp");
+    snprintf(b->dir, sizeof b->dir, "%.200s/entente-sim-XXXXXX", tmp && *tmp ? tmp : in_memory);
     CHECK(mkdtemp(b->dir) != NULL);
     const struct ledger_options o = {.dir = b->dir, .loop = gateway};
     CHECK(ledger_open(&o, &b->ledger, why) == ERR_OK);
