@@ -238,16 +238,21 @@ static enum exchange_step submit(struct exchange *x, const struct worst *w)
 
 /* ---- the step ---- */
 
-/* Passes over deployments that their own budgets refuse. NULL: none is left, or the budget that refused is the buyer's. */
+/* Passes over deployments that their own budgets refuse. NULL: none is left, or what refused is not the deployment's. */
 static const struct deployment *take_first(struct exchange *x, struct worst *ret)
 {
     const struct budget *refused = NULL;
-    while (x->hold_for && take_smallest(x, ret, &refused) == ERR_BUDGET) {
+    enum err e = ERR_OK;
+    while (x->hold_for && (e = take_smallest(x, ret, &refused)) == ERR_BUDGET) {
         bool was_asked = x->hold_for == x->deployment;
         complain_of_budget(x, refused);
         x->hold_for = is_of_deployment(refused) && !was_asked ? plan_next(&x->plan, x->deployment, x->retry_here) : NULL;
         if (x->hold_for && x->hold_for == x->deployment)
-            break;
+            return x->hold_for; /* asked before, and may be asked again, but later: nothing is taken for it yet */
+    }
+    if (x->hold_for && e) {
+        exchange_complain(x, e, NULL, NULL);
+        x->hold_for = NULL;
     }
     return x->hold_for;
 }
