@@ -16,6 +16,7 @@ static const struct cli_command commands[] = {
     {"key", cli_key, "make, list and revoke keys of clients"},
     {"price", cli_price, "check, list, compare and import price books"},
     {"ledger", cli_ledger, "balances, checks, proofs and copies of the books"},
+    {"reconcile", cli_reconcile, "compare the books with a provider's own usage or cost export"},
     {"reload", cli_reload, "check the config, then let the running gateway load it"},
     {"settle", cli_settle, "statements of a period, and the booking of its terms"},
     {"sim", cli_sim, "run a simulated provider"},

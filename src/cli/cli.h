@@ -15,7 +15,7 @@ enum { CLI_DONE = 0, CLI_FAILED = 1, CLI_USAGE = 2 };
 int cli_main(int argc, char **argv);
 
 typedef int cli_run_fn(int argc, char **argv);
-cli_run_fn cli_serve, cli_demo, cli_check, cli_explain, cli_sim, cli_key, cli_ledger, cli_price, cli_reload, cli_settle, cli_top, cli_version;
+cli_run_fn cli_serve, cli_demo, cli_check, cli_explain, cli_sim, cli_key, cli_ledger, cli_price, cli_reconcile, cli_reload, cli_settle, cli_top, cli_version;
 
 /* ---- menus ---- */
 
