@@ -18,7 +18,7 @@
 static const char usage[] =
     "usage: entente top [--url http://127.0.0.1:8080] [--key env:NAME] [--once] [--json]\n"
     "\n"
-    "Watches a running gateway: each deployment, what it does now and how well. Without a terminal, one look and the end.\n"
+    "Watches a running gateway: each deployment, what it does now and how well; its budgets. Without a terminal, one look and the end.\n"
     "  --url URL       where the gateway is\n"
     "  --key env:NAME  the admin key, where the gateway has one\n"
     "  --once          one look, over one second, and the end\n"
@@ -26,6 +26,7 @@ static const char usage[] =
     "Ends with 1 when the gateway cannot be reached or refuses the key.\n";
 
 #define DEPLOYMENTS_MAX 256u
+#define BUDGETS_MAX_SHOWN 16u
 #define NAME_BYTES 48u
 #define BODY_BYTES_MAX (16u * MIB)
 
@@ -33,6 +34,10 @@ struct deployment_look {
     char provider[NAME_BYTES], model[NAME_BYTES];
     int64_t under_way, input, output, p50_us, p99_us;
     int64_t attempts, answered, limited; /* limited: 429 of either kind */
+};
+
+struct budget_look {
+    char name[NAME_BYTES], who[NAME_BYTES], period[16], currency[4], spent[48], held[48], limit[48]; /* amounts as they came */
 };
 
 /* One answer of the gateway. */
@@ -43,6 +48,9 @@ struct look {
     bool draining;
     struct deployment_look deployments[DEPLOYMENTS_MAX];
     unsigned n;
+    struct budget_look budgets[BUDGETS_MAX_SHOWN];
+    unsigned budgets_n;
+    char ledger_state[16], ledger_why[160];
 };
 
 struct top {
@@ -171,6 +179,28 @@ static void read_deployments(struct arena *a, struct span json, struct look *l)
         read_deployment(a, one, &l->deployments[l->n++]);
 }
 
+static void read_budget(struct arena *a, struct span json, struct budget_look *b)
+{
+    copy(a, json, "name", b->name, sizeof b->name);
+    copy(a, json, "who", b->who, sizeof b->who);
+    copy(a, json, "period", b->period, sizeof b->period);
+    copy(a, json, "currency", b->currency, sizeof b->currency);
+    copy(a, json, "spent", b->spent, sizeof b->spent);
+    copy(a, json, "held", b->held, sizeof b->held);
+    copy(a, json, "limit", b->limit, sizeof b->limit);
+}
+
+static void read_budgets(struct arena *a, struct span json, struct look *l)
+{
+    struct json j;
+    struct span one;
+    json_init(&j, json_find(json, "budgets"));
+    if (json_peek(&j) != JSON_ARRAY || json_enter_array(&j))
+        return;
+    while (l->budgets_n < BUDGETS_MAX_SHOWN && json_next_item(&j) && json_skip(&j, &one) == ERR_OK)
+        read_budget(a, one, &l->budgets[l->budgets_n++]);
+}
+
 static bool read_look(struct top *t, struct look *l)
 {
     struct span json = buf_span(&t->body), draining = json_find(json, "draining");
@@ -187,7 +217,10 @@ static bool read_look(struct top *t, struct look *l)
         .retries = figure(json, "retries"), .shed = figure(json, "shed"), .connections = figure(json, "connections"),
     };
     copy(&t->arena, json, "version", l->version, sizeof l->version);
+    copy(&t->arena, json, "ledger.state", l->ledger_state, sizeof l->ledger_state);
+    copy(&t->arena, json, "ledger.why", l->ledger_why, sizeof l->ledger_why);
     read_deployments(&t->arena, json, l);
+    read_budgets(&t->arena, json, l);
     arena_rewind(&t->arena, mark);
     return true;
 }
@@ -271,6 +304,20 @@ static void draw_deployments(struct top *t, double dt)
                (double)all.output / dt, "", (double)(all.attempts - all.answered) / dt, (long long)all_now.under_way);
 }
 
+static void draw_money(struct top *t)
+{
+    const struct look *n = t->now;
+    if (n->ledger_state[0] && strcmp(n->ledger_state, "ok") != 0)
+        table_line(&t->screen, "LEDGER %s: %s", n->ledger_state, n->ledger_why);
+    table_line(&t->screen, "%s", "");
+    if (n->budgets_n)
+        table_line(&t->screen, "%-16s %-20s %-10s %16s %16s %16s", "budget", "for", "period", "spent", "set aside", "limit");
+    for (unsigned i = 0; i < n->budgets_n; i++) {
+        const struct budget_look *b = &n->budgets[i];
+        table_line(&t->screen, "%-16.16s %-20.20s %-10s %16s %16s %16s %s", b->name, b->who, b->period, b->spent, b->held, b->limit, b->currency);
+    }
+}
+
 static void draw(struct top *t)
 {
     double dt = (double)(t->now->at_ns - t->before->at_ns) / 1e9;
@@ -280,6 +327,7 @@ static void draw(struct top *t)
     table_line(&t->screen, "%-16s %-20s %-9s %8s %12s %12s %18s %8s %9s", "provider", "model", "state", "asked/s", "tokens in/s", "out/s", "first p50 / p99",
                "errors/s", "under way");
     draw_deployments(t, dt);
+    draw_money(t);
     table_end(&t->screen);
 }
 

@@ -186,6 +186,9 @@ def test_levels_are_logged_once_and_status_shows_where_a_budget_stands():
         assert (b["name"], b["who"], b["hard"], b["currency"]) == ("B1", "tests", False, "USD")
         assert Decimal(b["spent"]) == 4 * 39 * MICRO and Decimal(b["held"]) == 0 and Decimal(b["limit"]) == Decimal("0.0001")
         assert g.metric("entente_budget_spent", 'budget="B1"') == 4 * 39 * MICRO
+        top = subprocess.run([ENTENTE, "top", "--once", "--url", "http://127.0.0.1:%d" % g.port, "--key", "env:ADMIN_KEY"], env=g.env, capture_output=True,
+                             text=True, check=True).stdout
+        assert re.search(r"^B1 +tests +\S+ +0.000156 +0.00 +0.0001 USD$", top, re.M), top
 
 
 def test_when_it_is_exhausted_the_models_named_for_that_are_still_served():
