@@ -189,6 +189,7 @@ static inline void gateway_world_close(struct gateway_world *g)
     worker_free(g->worker);
     sim_world_run_for(g->world, 300 * NS_PER_S);
     sim_books_close(&g->books);
+    buf_fini(&g->lines);
     catalog_unref(g->catalog);
     CHECK(loop_socks(g->gateway_loop) == 0 && loop_timers(g->gateway_loop) == 0);
     CHECK(loop_socks(g->provider_loop) == 0 && loop_timers(g->provider_loop) == 0);
