@@ -249,8 +249,11 @@ static bool add_cost(struct reconcile_side *s, money cost, const char *currency)
     return money_add(s->cost, cost, &s->cost);
 }
 
+/* Zeros make their class known, and no cell. */
 static bool add_their_row(struct work *w, const struct reconcile_row *row, unsigned model)
 {
+    if (!row->quantity && !row->cost)
+        return true;
     struct reconcile_side *s = &get_cell(w, row->from_us, model, row->usage)->theirs;
     s->rows++;
     s->has_quantity = s->has_quantity || row->has_quantity;

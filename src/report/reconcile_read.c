@@ -107,14 +107,18 @@ static bool parse_rounded(struct span text, money *ret)
     return e == ERR_OK;
 }
 
+/* So that sums over all rows of a file fit. */
+static bool is_of_this_world(money m) { return m <= MONEY_ONE * MONEY_ONE && m >= -MONEY_ONE * MONEY_ONE; }
+
 bool reconcile_decimal(struct span text, int64_t scale, money *ret, money *step)
 {
     money value;
     int decimals = decimals_of(text);
     if (text.n && text.p[0] == '+')
         text = span_from(text, 1);
-    if (!parse_rounded(text, &value) || __builtin_mul_overflow(value, (money)scale, ret))
+    if (!parse_rounded(text, &value) || __builtin_mul_overflow(value, (money)scale, &value) || !is_of_this_world(value))
         return false;
+    *ret = value;
     money digit = power_of_ten(MONEY_DECIMALS - (decimals < 0 ? 0 : decimals > MONEY_DECIMALS ? MONEY_DECIMALS : decimals)) * scale;
     *step = *step && *step < digit ? *step : digit;
     return true;

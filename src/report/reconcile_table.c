@@ -170,7 +170,7 @@ static enum err read_cost(const struct table *t, struct reconcile_row *row)
     if (!cell(t, COST).n || span_eq(cell(t, UNPRICED), SPAN("true")))
         return ERR_OK;
     if (!reconcile_decimal(cell(t, COST), 1, &row->cost, &t->source->export->cost_step))
-        return bad_cell(t, COST, "is no amount: a decimal number is meant, without sign of currency or thousands");
+        return bad_cell(t, COST, "is no amount: a decimal number up to 10^15 is meant, without sign of currency or thousands");
     if (!currency.n && t->at[CURRENCY] >= 0 && row->cost == 0)
         return ERR_OK;
     if (!currency_parse(currency.n ? currency : SPAN("USD"), row->currency))
@@ -184,7 +184,7 @@ static enum err read_quantity(const struct table *t, int64_t scale, struct recon
     if (!cell(t, QUANTITY).n)
         return ERR_OK;
     if (!reconcile_decimal(cell(t, QUANTITY), scale, &row->quantity, &t->source->export->quantity_step))
-        return bad_cell(t, QUANTITY, "is no quantity: a decimal number is meant, without thousands");
+        return bad_cell(t, QUANTITY, "is no quantity: a decimal number up to 10^15 is meant, without thousands");
     row->has_quantity = true;
     return ERR_OK;
 }
@@ -272,7 +272,7 @@ static enum err take_row(const struct table *t)
     e = e ? e : is_named ? read_named(t, &row, &is_other) : read_metered(t, &a, &row, &is_other);
     if (!e && (is_other || !is_usage(t)))
         reconcile_add_other(x, cell(t, METER), row.has_cost ? row.cost : 0);
-    else if (!e && (row.has_cost || row.has_quantity))
+    else if (!e && (row.has_cost || (row.has_quantity && row.usage != USAGE_REQUEST))) /* requests that nobody charges for are no meter */
         reconcile_add_row(x, &row);
     if (!e)
         add_requests(t, &row);

@@ -225,7 +225,7 @@ static void put_unmatched(struct writer *w, const struct reconciliation *r)
 static void put_others(struct writer *w, const struct reconcile_export *x)
 {
     char n[FIGURE_BYTES], cost[FIGURE_BYTES];
-    put(w, "%s", x->others_n ? "\nNot compared: rows that say no model or class of usage\n" : "");
+    put(w, "%s", x->others_n ? "\nNot compared: rows that are no usage, or say no model or class of it\n" : "");
     for (unsigned i = 0; i < x->others_n; i++) {
         put(w, "  %6s rows, %s: ", figure_count(n, x->others[i].rows).p, figure_money(cost, x->others[i].cost, 2).p);
         put_name(w, x->others[i].text);
