@@ -54,6 +54,7 @@ struct reconcile_other {           /* what is not compared, because it says no c
     struct span text;
     int64_t rows;
     money cost;                    /* of those that have one */
+    char currency[CURRENCY_BYTES]; /* empty: none has */
 };
 
 struct reconcile_export {
@@ -81,7 +82,7 @@ void reconcile_export_fini(struct reconcile_export *x);
 /* For the readers of formats. Texts are copied. */
 void reconcile_add_row(struct reconcile_export *x, const struct reconcile_row *row);
 void reconcile_add_bucket(struct reconcile_export *x, int64_t from_us, int64_t until_us);
-void reconcile_add_other(struct reconcile_export *x, struct span text, money cost);
+void reconcile_add_other(struct reconcile_export *x, struct span text, const struct reconcile_row *row); /* of the row, its cost alone counts */
 /* A decimal in 10^-15 units, times scale; what is finer is rounded to the nearest. Also makes *step, the export's finest digit, as fine as this. */
 bool reconcile_decimal(struct span text, int64_t scale, money *ret, money *step) MUST_CHECK;
 

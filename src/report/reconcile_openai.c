@@ -150,7 +150,7 @@ static enum err add_cost(struct reading *r, const struct result *u, const char *
     row.model = m.model;
     row.usage = m.usage;
     if (u->line_item.n && m.usage == RECONCILE_ALL)
-        reconcile_add_other(x, u->line_item, row.cost);
+        reconcile_add_other(x, u->line_item, &row);
     else
         reconcile_add_row(x, &row);
     return ERR_OK;

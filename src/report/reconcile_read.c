@@ -60,20 +60,31 @@ void reconcile_add_row(struct reconcile_export *x, const struct reconcile_row *r
 
 #define OTHERS_MAX 100u
 
-void reconcile_add_other(struct reconcile_export *x, struct span text, money cost)
+static unsigned find_other(const struct reconcile_export *x, struct span text, const char *currency)
 {
     unsigned i = 0;
-    text = text.n ? text : SPAN("(no text)");
-    while (i < x->others_n && !span_eq(x->others[i].text, text) && i + 1 < OTHERS_MAX)
+    while (i < x->others_n && (!span_eq(x->others[i].text, text) || strcmp(x->others[i].currency, currency) != 0))
         i++;
+    return i;
+}
+
+/* Currencies are never added up, so that a text may stand there once for each. When there are very many, what is new goes without its text. */
+void reconcile_add_other(struct reconcile_export *x, struct span text, const struct reconcile_row *row)
+{
+    const char *currency = row->has_cost ? row->currency : "";
+    text = text.n ? text : SPAN("(no text)");
+    unsigned i = find_other(x, text, currency);
+    if (i >= OTHERS_MAX) {
+        text = SPAN("(everything else)");
+        i = find_other(x, text, currency);
+    }
     if (i == x->others_n) {
         x->others = grown(x->others, x->others_n, &x->others_room, sizeof *x->others);
-        struct span name = i + 1 < OTHERS_MAX ? arena_dup(&x->arena, text) : SPAN("(everything else)");
-        x->others[x->others_n++] = (struct reconcile_other){.text = name};
+        x->others[x->others_n++] = (struct reconcile_other){.text = arena_dup(&x->arena, text)};
+        memcpy(x->others[i].currency, currency, strlen(currency) + 1);
     }
     x->others[i].rows++;
-    if (!money_add(x->others[i].cost, cost, &x->others[i].cost))
-        x->others[i].cost = MONEY_MAX;
+    x->others[i].cost += row->has_cost ? row->cost : 0; /* bounded, as every row's is */
 }
 
 /* ---- decimals ---- */

@@ -271,7 +271,7 @@ static enum err take_row(const struct table *t)
     e = e ? e : read_cost(t, &row);
     e = e ? e : is_named ? read_named(t, &row, &is_other) : read_metered(t, &a, &row, &is_other);
     if (!e && (is_other || !is_usage(t)))
-        reconcile_add_other(x, cell(t, METER), row.has_cost ? row.cost : 0);
+        reconcile_add_other(x, cell(t, METER), &row);
     else if (!e && (row.has_cost || (row.has_quantity && row.usage != USAGE_REQUEST))) /* requests that nobody charges for are no meter */
         reconcile_add_row(x, &row);
     if (!e)

@@ -227,7 +227,10 @@ static void put_others(struct writer *w, const struct reconcile_export *x)
     char n[FIGURE_BYTES], cost[FIGURE_BYTES];
     put(w, "%s", x->others_n ? "\nNot compared: rows that are no usage, or say no model or class of it\n" : "");
     for (unsigned i = 0; i < x->others_n; i++) {
-        put(w, "  %6s rows, %s: ", figure_count(n, x->others[i].rows).p, figure_money(cost, x->others[i].cost, 2).p);
+        put(w, "  %6s rows", figure_count(n, x->others[i].rows).p);
+        if (x->others[i].currency[0])
+            put(w, ", %s %s", figure_money(cost, x->others[i].cost, 2).p, x->others[i].currency);
+        put(w, ": ");
         put_name(w, x->others[i].text);
         put(w, "\n");
     }
@@ -361,7 +364,10 @@ static void write_others(struct json_out *o, const struct reconcile_export *x)
         json_out_open(o, '{');
         member_text(o, "text", x->others[i].text);
         member_int(o, "rows", x->others[i].rows);
-        member_decimal(o, "cost", x->others[i].cost);
+        if (x->others[i].currency[0]) {
+            member_decimal(o, "cost", x->others[i].cost);
+            member_text(o, "currency", span_str(x->others[i].currency));
+        }
         json_out_close(o, '}');
     }
     json_out_close(o, ']');

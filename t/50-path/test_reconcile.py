@@ -362,7 +362,7 @@ def test_a_bucket_that_the_export_leaves_out_is_not_forgotten(books):
 
 def test_rows_of_other_services_are_told_and_not_compared(books):
     text = run(books, made("azure"))
-    assert "Not compared" in text and "1 rows, 0.03: Hot LRS Data Stored" in text and "Nothing needs a look" in text
+    assert "Not compared" in text and "1 rows, 0.03 USD: Hot LRS Data Stored" in text and "Nothing needs a look" in text
 
 
 HEAD = "from,until,model,class,quantity,cost,currency\r\n"
