@@ -16,7 +16,7 @@ enum err exchange_admit(struct exchanger *e, struct stream *s, const struct rout
     uint64_t length = UINT64_MAX;
     const struct key *key;
     bool is_full = stat_read(&e->stats.under_way) >= e->options.limits.requests_max || block_bytes_in_use() > e->options.limits.memory_max;
-    if (is_full || !ledger_is_admitting(e->options.ledger)) {
+    if (is_full || (e->options.ledger && !ledger_is_admitting(e->options.ledger))) {
         stat_add(&e->stats.shed, 1);
         return is_full ? ERR_OVERLOADED : ERR_LEDGER;
     }

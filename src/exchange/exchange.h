@@ -24,7 +24,9 @@ struct exchange_limits {
 struct exchanger_options {
     struct loop *loop;
     struct client *client;
-    struct ledger *ledger;
+    struct ledger *ledger;        /* NULL: nothing is booked, and unbooked sees each record instead */
+    void (*unbooked)(void *owner, const struct usage_record *r); /* on this loop's thread */
+    void *unbooked_owner;
     struct budget_book *budgets;  /* may be NULL while no catalog has budgets */
     struct catalog *catalog;      /* referenced */
     bool strict;                  /* wait for the hold to be on disk before a provider is asked */

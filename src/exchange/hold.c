@@ -225,13 +225,15 @@ static void fill_ledger_hold(const struct exchange *x, const struct worst *w, st
 static enum exchange_step submit(struct exchange *x, const struct worst *w)
 {
     struct exchanger *e = x->owner;
+    x->is_held = true;
+    x->held = w->amounts.buy;
+    if (!e->options.ledger)
+        return EXCHANGE_DIAL;
     struct exchange_hold *h = hold_new(e);
     bool told = e->options.strict || ++e->untold % TOLD_EVERY == 0;
     fill_ledger_hold(x, w, &h->ledger);
     h->exchange = e->options.strict ? x : NULL;
     h->ticket = (struct ledger_ticket){.op = LEDGER_HOLD, .hold = &h->ledger, .loop = e->options.loop, .done = told ? hold_done : NULL, .owner = h};
-    x->is_held = true;
-    x->held = w->amounts.buy;
     ledger_submit(e->options.ledger, &h->ticket);
     return e->options.strict ? EXCHANGE_WAIT : EXCHANGE_DIAL;
 }

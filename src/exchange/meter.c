@@ -230,11 +230,17 @@ static void make_record(struct exchange *x, struct usage_record *r, uint8_t atte
     r->bytes_out = x->bytes_out;
 }
 
-static void submit(struct exchange *x, struct usage_record *r, struct ledger_ticket *t, ledger_done_fn *done)
+/* EXCHANGE_WAIT: done is called. Without a ledger there is nothing to wait for. */
+static enum exchange_step submit(struct exchange *x, struct usage_record *r, struct ledger_ticket *t, ledger_done_fn *done)
 {
     const struct exchanger_options *o = &x->owner->options;
+    if (!o->ledger) {
+        o->unbooked(o->unbooked_owner, r);
+        return EXCHANGE_FINISH;
+    }
     *t = (struct ledger_ticket){.op = LEDGER_POST, .record = r, .loop = o->loop, .done = done, .owner = x};
     ledger_submit(o->ledger, t);
+    return EXCHANGE_WAIT;
 }
 
 /* Nobody waits for it; the record of the exchange follows it to the ledger and is waited for. */
@@ -246,7 +252,7 @@ void meter_lost_attempt(struct exchange *x)
     r->outcome = RECORD_FAILED;
     r->error = (uint16_t)x->error;
     count_usage(x, r);
-    submit(x, r, ARENA_NEW(&x->arena, struct ledger_ticket), NULL);
+    (void)submit(x, r, ARENA_NEW(&x->arena, struct ledger_ticket), NULL);
     attempt_reset_answer(x); /* what it used is booked: the exchange's own record must not have it again */
 }
 
@@ -278,6 +284,5 @@ static void record_done(void *owner, enum err e)
 enum exchange_step exchange_record(struct exchange *x)
 {
     x->ticket = ARENA_NEW(&x->arena, struct ledger_ticket);
-    submit(x, x->record, x->ticket, record_done);
-    return EXCHANGE_WAIT;
+    return submit(x, x->record, x->ticket, record_done);
 }

@@ -259,7 +259,7 @@ static void read_all_keys(struct reading *r, const struct field *f, const struct
     read_keys(r, f, n, into);
 }
 
-static const char *const durability_words[] = {[DURABILITY_STANDARD] = "standard", [DURABILITY_STRICT] = "strict", NULL};
+static const char *const durability_words[] = {[DURABILITY_STANDARD] = "standard", [DURABILITY_STRICT] = "strict", [DURABILITY_NONE] = "none", NULL};
 
 #define AT(member) .offset = offsetof(struct draft, config.member)
 #define INNER(inner) .shape = SHAPE_SECTION, .type = "section", .section = &(inner)
@@ -288,8 +288,9 @@ static const struct field top_fields[] = {
     {.name = "ejection", .standard = "(each by its own default)",
      .doc = "when a deployment is taken out, and for how long",
      .read = read_ejection, INNER(ejection_section)},
-    {.name = "durability", .type = "standard or strict", .standard = "standard",
-     .doc = "strict: the hold is on disk before a provider is asked, and nothing is admitted while the ledger cannot be written",
+    {.name = "durability", .type = "standard, strict or none", .standard = "standard",
+     .doc = "strict: the hold is on disk before a provider is asked, and nothing is admitted while the ledger cannot be written; none: nothing is booked, "
+            "for measuring and for trials",
      .read = read_word, AT(durability), .words = durability_words},
     {.name = "ledger", .standard = "", .doc = "the books in `data`", .read = read_inner, AT(ledger), INNER(ledger_section)},
     {.name = "providers", .type = "map of names", .standard = REQUIRED,

@@ -47,7 +47,7 @@ struct config_ledger {
     unsigned checkpoint_every;    /* entries; 0: only at day ends and at close */
 };
 
-enum config_durability { DURABILITY_STANDARD, DURABILITY_STRICT };
+enum config_durability { DURABILITY_STANDARD, DURABILITY_STRICT, DURABILITY_NONE };
 
 struct config {
     const char *path;             /* of the file; NULL when there is none */

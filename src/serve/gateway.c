@@ -154,6 +154,8 @@ static struct worker_options worker_options(const struct gateway *g, const struc
         },
         .catalog = c->catalog,
         .ledger = g->view.ledger,
+        .unbooked = gateway_books_unbooked,
+        .unbooked_owner = g->books,
         .budgets = g->view.budgets,
         .strict = g->view.strict,
         .view = &g->view,

@@ -27,7 +27,7 @@ struct unpriced_slot {         /* of the writer's thread: a model is complained 
 };
 
 struct gateway_books {
-    struct ledger *ledger;
+    struct ledger *ledger;     /* NULL: nothing is booked */
     struct budget_book *budgets;
     char *dir;
     bool is_temporary;
@@ -35,6 +35,7 @@ struct gateway_books {
     void (*on_record)(void *owner, const struct usage_record *r);
     void *owner;
     struct unpriced_slot unpriced[UNPRICED_SLOTS];
+    pthread_mutex_t unbooked;  /* without a ledger the workers are what its thread was: one at a time */
     uint64_t keep_ns;          /* 0: everything is kept, and there is no thread */
     pthread_t keeper;
     bool keeper_runs, ending;
@@ -99,6 +100,14 @@ static void on_record(void *owner, const struct usage_record *r)
         k->on_record(k->owner, r);
 }
 
+void gateway_books_unbooked(void *books, const struct usage_record *r)
+{
+    struct gateway_books *k = books;
+    pthread_mutex_lock(&k->unbooked);
+    on_record(k, r);
+    pthread_mutex_unlock(&k->unbooked);
+}
+
 static void on_budget(void *owner, const struct budget *b, struct span who, unsigned percent, money spent, const struct period *p)
 {
     char spent_text[MONEY_TEXT_BYTES], limit_text[MONEY_TEXT_BYTES];
@@ -111,7 +120,7 @@ static void on_budget(void *owner, const struct budget *b, struct span who, unsi
 /* ---- the budgets, from what is booked ---- */
 
 struct restoring {
-    struct gateway_books *books;
+    struct budget_book *budgets;
     struct books *from;
     const struct budget_set *set;
 };
@@ -132,7 +141,7 @@ static enum err restore_row(void *owner, const struct rollup *r)
         .buy = r->buy, .buy_currency = currency_of(buy),
         .sell = has_buyer ? r->sell : r->buy, .sell_currency = currency_of(has_buyer ? sell : buy),
     };
-    return budget_restore(s->books->budgets, s->set, &facts, &posted);
+    return budget_restore(s->budgets, s->set, &facts, &posted);
 }
 
 /* The quarter of an hour in which the earliest of the running periods began. */
@@ -147,12 +156,12 @@ static int64_t earliest(const struct budget_set *set, int64_t now_us)
     return from - ((from % ROLLUP_US) + ROLLUP_US) % ROLLUP_US;
 }
 
-static enum err restore(struct gateway_books *k, const struct budget_set *set, int64_t now_us, char why[512])
+enum err gateway_books_restore(struct budget_book *k, const char *dir, const struct budget_set *set, int64_t now_us, char why[512])
 {
-    struct restoring s = {.books = k, .set = set};
+    struct restoring s = {.budgets = k, .set = set};
     if (!set->budgets_n)
         return ERR_OK;
-    enum err e = books_open(k->dir, &s.from, why);
+    enum err e = books_open(dir, &s.from, why);
     if (e)
         return e;
     e = books_each_rollup(s.from, earliest(set, now_us), INT64_MAX, restore_row, &s);
@@ -193,9 +202,9 @@ void gateway_books_use(struct gateway_books *k, const struct config *next, const
     for (unsigned i = 0; i < all->budgets_n; i++)
         if (!has_budget(&last->catalog->budgets, &all->budgets[i]))
             fresh.budgets[fresh.budgets_n++] = all->budgets[i];
-    if (fresh.budgets_n) {
+    if (fresh.budgets_n && k->ledger) {
         ledger_flush(k->ledger); /* what was answered so far is on disk then */
-        if (restore(k, &fresh, now_us(), why) != ERR_OK)
+        if (gateway_books_restore(k->budgets, k->dir, &fresh, now_us(), why) != ERR_OK)
             log_line(LOG_ERROR, "new budgets begin at zero", "why", LOG_STR(why), NULL);
     }
     free(fresh.budgets);
@@ -310,6 +319,18 @@ static enum err open_ledger(struct gateway_books *k, const struct gateway_books_
     return ERR_OK;
 }
 
+/* The ledger, and the budgets as it has them. */
+static enum err open_all(struct gateway_books *k, const struct gateway_books_options *o, char why[512])
+{
+    if (o->config->durability == DURABILITY_NONE) {
+        k->keep_ns = 0;
+        log_line(LOG_WARN, "durability: none: nothing is booked", "todo", LOG_STR("write standard or strict before a request costs money"), NULL);
+        return ERR_OK;
+    }
+    enum err e = open_ledger(k, o, why);
+    return e ? e : gateway_books_restore(k->budgets, k->dir, &o->config->catalog->budgets, now_us(), why);
+}
+
 enum err gateway_books_open(const struct gateway_books_options *o, struct gateway_books **ret, char why[512])
 {
     struct gateway_books *k = calloc(1, sizeof *k);
@@ -320,11 +341,10 @@ enum err gateway_books_open(const struct gateway_books_options *o, struct gatewa
     k->dir = o->data_dir ? strdup(o->data_dir) : NULL;
     k->keep_ns = o->data_dir ? o->config->ledger.keep_ns : 0;
     k->budgets = budget_book_new(on_budget, k);
+    pthread_mutex_init(&k->unbooked, NULL);
     enum err e = o->data_dir ? ERR_OK : make_temporary(k, why);
     if (!e)
-        e = open_ledger(k, o, why);
-    if (!e)
-        e = restore(k, &o->config->catalog->budgets, now_us(), why);
+        e = open_all(k, o, why);
     start_keeper(k);
     if (e)
         gateway_books_close(k);
@@ -340,6 +360,7 @@ void gateway_books_close(struct gateway_books *k)
     stop_keeper(k);
     ledger_close(k->ledger);
     budget_book_free(k->budgets);
+    pthread_mutex_destroy(&k->unbooked);
     if (k->is_temporary)
         remove_temporary(k);
     free(k->dir);

@@ -11,8 +11,9 @@ static const char *const state_words[] = {[LEDGER_OK] = "ok", [LEDGER_SPOOLING] 
 
 static struct ledger_status status_of(const struct gateway_view *view)
 {
-    struct ledger_status l;
-    ledger_status(view->ledger, &l);
+    struct ledger_status l = {.admitting = true};
+    if (view->ledger)
+        ledger_status(view->ledger, &l);
     return l;
 }
 

@@ -59,16 +59,19 @@ static void healthz(struct page_call *p) { reply(p->stream, 200, SPAN("applicati
 /* Spooling is ready, but says so: what is answered is on a disk, only not in the books yet. */
 static void readyz(struct page_call *p)
 {
-    struct ledger_status l;
+    struct ledger_status l = {.admitting = true};
     struct buf body;
     char why[sizeof l.why + 64] = "";
-    ledger_status(p->view->ledger, &l);
+    if (p->view->ledger)
+        ledger_status(p->view->ledger, &l);
     bool draining = __atomic_load_n(p->view->draining, __ATOMIC_RELAXED);
     bool ready = !draining && l.admitting && !(p->view->strict && l.state != LEDGER_OK);
     if (draining)
         snprintf(why, sizeof why, "draining");
     else if (l.state != LEDGER_OK)
         snprintf(why, sizeof why, "the ledger cannot be written: %s%s", l.why, ready ? "; records go to the spool" : "");
+    else if (!p->view->ledger)
+        snprintf(why, sizeof why, "durability: none: nothing is booked");
     buf_init(&body, 4096);
     enum err e = buf_printf(&body, "{\"status\":\"%s\"", !ready ? "not ready" : why[0] ? "degraded" : "ready");
     if (!e && why[0])

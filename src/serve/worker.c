@@ -98,8 +98,8 @@ struct worker *worker_new(struct loop *l, const struct worker_options *o)
     w->client = client_new(l);
     w->server = server_new(l, &server);
     w->ledger = o->ledger;
-    struct exchanger_options exchanger = {.loop = l, .client = w->client, .ledger = o->ledger, .budgets = o->budgets, .strict = o->strict,
-                                          .catalog = o->catalog, .limits = o->exchange};
+    struct exchanger_options exchanger = {.loop = l, .client = w->client, .ledger = o->ledger, .unbooked = o->unbooked,
+                                          .unbooked_owner = o->unbooked_owner, .budgets = o->budgets, .strict = o->strict, .catalog = o->catalog, .limits = o->exchange};
     w->exchanger = exchanger_new(&exchanger);
     timer_init(&w->tick, l, tick, w);
     timer_set_in(&w->tick, TICK_NS);
@@ -137,7 +137,8 @@ bool worker_is_idle(const struct worker *w)
 static void finish_exchanges(struct worker *w)
 {
     while (stat_read(&exchanger_stats(w->exchanger)->under_way)) {
-        ledger_flush(w->ledger);
+        if (w->ledger)
+            ledger_flush(w->ledger);
         if (stat_read(&exchanger_stats(w->exchanger)->under_way))
             loop_turn(w->loop); /* what the ledger's thread has told this loop */
     }

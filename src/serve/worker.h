@@ -15,7 +15,9 @@ struct worker_options {
     struct server_options server;      /* handler and owner are filled in here */
     struct exchange_limits exchange;
     struct catalog *catalog;           /* referenced */
-    struct ledger *ledger;             /* outlives the worker */
+    struct ledger *ledger;             /* outlives the worker. NULL: nothing is booked, and unbooked sees each record on the worker's thread */
+    void (*unbooked)(void *owner, const struct usage_record *r);
+    void *unbooked_owner;
     struct budget_book *budgets;       /* likewise; may be NULL while no catalog has budgets */
     bool strict;                       /* a hold is on disk before a provider is asked */
     const struct gateway_view *view;   /* what /metrics and /readyz show; outlives the worker */
@@ -25,7 +27,7 @@ struct worker_options {
 struct gateway_view {
     struct worker **workers;
     unsigned workers_n;
-    struct ledger *ledger;
+    struct ledger *ledger;       /* NULL: nothing is booked */
     struct budget_book *budgets; /* or NULL */
     bool strict;
     int64_t started_wall_us;
