@@ -3,7 +3,7 @@
  * build/sim: the whole program in a simulated world, once for each seed.
  *
  *   sim --seed N [--verbose]   one seed: what happened, and what it violates
- *   sim --seeds N [--from M]   N seeds from M (default: from 1), as TAP, ten to a test; every hundredth is run twice and must be the same
+ *   sim --seeds N [--from M]   N seeds from M (default: from 1), as TAP, ten to a test; every tenth is run twice and must be the same
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,8 +16,9 @@
 
 static void show(uint64_t seed, const struct scenario_result *r)
 {
-    printf("seed %llu: %u calls; records: %u answered, %u refused, %u failed, %u broken, %u abandoned; digest %016llx\n", (unsigned long long)seed,
-           r->asked, r->answered, r->refused, r->failed, r->broken, r->abandoned, (unsigned long long)r->digest);
+    printf("seed %llu: %u calls; records: %u answered, %u refused, %u failed, %u broken, %u abandoned; %u withheld; %u lives, %u recovered; "
+           "digest %016llx\n", (unsigned long long)seed, r->asked, r->answered, r->refused, r->failed, r->broken, r->abandoned, r->withheld, r->lives,
+           r->recovered, (unsigned long long)r->digest);
 }
 
 static int run_one(uint64_t seed, bool verbose)
@@ -35,7 +36,7 @@ static int run_one(uint64_t seed, bool verbose)
 static bool run_checked(uint64_t seed, struct buf *complaints)
 {
     struct scenario_result r = scenario_run(seed, false, complaints);
-    if (seed % 100 != 0)
+    if (seed % 10 != 0)
         return r.violations == 0;
     struct scenario_result again = scenario_run(seed, false, complaints);
     if (again.digest != r.digest)

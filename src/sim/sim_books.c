@@ -1,67 +1,105 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The ledger's directory is a real one of its own, gone with the books; in memory where the system has such a place, because a sync there costs
- * nothing, and thousands of worlds are made.
+ * Who reads the books has a file system and SQLite's own way to it. So the file and its log are copied to a real directory; in memory where the
+ * system has such a place, because a sync there costs nothing, and thousands of worlds are made.
  */
 #include "sim/sim_books.h"
 
-#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "ledger/books.h"
+#include "serve/gateway_books.h"
 
-void sim_books_open(struct sim_books *b, struct loop *gateway)
+#define VFS_NAME "sim-books"
+#define SPOOL_BYTES (256u * KIB)
+
+static const char *const copied[] = {"ledger.db", "ledger.db-wal", "ledger.db-shm"}; /* the last is never on the simulated disk */
+
+void sim_books_init(struct sim_books *b, uint64_t seed, bool strict)
 {
     const char *tmp = getenv("TMPDIR"), *in_memory = access("/dev/shm", W_OK | X_OK) == 0 ? "/dev/shm" : "/tmp";
-    char why[512] = "";
+    *b = (struct sim_books){.disk = sim_vfs_new(VFS_NAME, seed), .strict = strict};
     snprintf(b->dir, sizeof b->dir, "%.200s/entente-sim-XXXXXX", tmp && *tmp ? tmp : in_memory);
     CHECK(mkdtemp(b->dir) != NULL);
-    const struct ledger_options o = {.dir = b->dir, .loop = gateway};
-    CHECK(ledger_open(&o, &b->ledger, why) == ERR_OK);
 }
 
-struct writing {
-    struct books *books;
-    struct buf *lines;
-};
+/* ---- copies ---- */
 
-static enum err write_usage(void *owner, uint64_t seq, const struct entry *e, struct span body)
+static void remove_copy(const struct sim_books *b)
 {
-    const struct writing *w = owner;
-    return e->kind == ENTRY_USAGE ? books_write_json(w->books, seq, e, w->lines) : ERR_OK;
+    char path[300];
+    for (unsigned i = 0; i < COUNT_OF(copied); i++) {
+        snprintf(path, sizeof path, "%s/%s", b->dir, copied[i]);
+        (void)unlink(path);
+    }
 }
 
-enum err sim_books_read(struct sim_books *b, struct buf *lines)
+static void copy_file(const struct sim_books *b, const char *name)
 {
-    char why[512] = "";
-    struct writing w = {.lines = lines};
-    ledger_flush(b->ledger);
-    enum err e = books_open(b->dir, &w.books, why);
+    char from[64], to[300];
+    snprintf(from, sizeof from, "d/%s", name);
+    snprintf(to, sizeof to, "%s/%s", b->dir, name);
+    struct span bytes = sim_vfs_file(b->disk, from);
+    FILE *f = bytes.n ? fopen(to, "wb") : NULL;
+    CHECK(!bytes.n || (f && fwrite(bytes.p, 1, bytes.n, f) == bytes.n && fclose(f) == 0));
+}
+
+static void copy(const struct sim_books *b)
+{
+    remove_copy(b);
+    for (unsigned i = 0; i < COUNT_OF(copied); i++)
+        copy_file(b, copied[i]);
+}
+
+enum err sim_books_read(struct sim_books *b, struct books **ret, char why[512])
+{
+    copy(b);
+    return books_open(b->dir, ret, why);
+}
+
+/* ---- lives ---- */
+
+enum err sim_books_open(struct sim_books *b, struct loop *gateway, const struct budget_set *budgets, char why[512])
+{
+    const struct ledger_options o = {.dir = "d", .spool_bytes = b->strict ? 0 : SPOOL_BYTES, .strict = b->strict, .loop = gateway, .vfs = VFS_NAME,
+                                     .disk = sim_vfs_disk(b->disk), .checkpoint_every = 10};
+    enum err e = ledger_open(&o, &b->ledger, why);
     if (e)
         return e;
-    e = books_each(w.books, 0, books_size(w.books), write_usage, &w);
-    books_close(w.books);
+    b->budgets = budget_book_new(NULL, NULL);
+    if (budgets->budgets_n)
+        copy(b);
+    e = gateway_books_restore(b->budgets, b->dir, budgets, loop_wall_us(gateway), why);
+    if (e)
+        sim_books_abandon(b);
     return e;
 }
 
-static void remove_files(const char *path)
+static void end_life(struct sim_books *b)
 {
-    char file[600];
-    DIR *dir = opendir(path);
-    for (struct dirent *entry = dir ? readdir(dir) : NULL; entry; entry = readdir(dir)) {
-        snprintf(file, sizeof file, "%s/%s", path, entry->d_name);
-        (void)unlink(file);
-    }
-    if (dir)
-        closedir(dir);
-    (void)rmdir(path);
+    budget_book_free(b->budgets);
+    b->budgets = NULL;
+    b->ledger = NULL;
 }
 
 void sim_books_close(struct sim_books *b)
 {
     ledger_close(b->ledger);
-    remove_files(b->dir);
-    *b = (struct sim_books){.ledger = NULL};
+    end_life(b);
+}
+
+void sim_books_abandon(struct sim_books *b)
+{
+    ledger_abandon(b->ledger);
+    end_life(b);
+}
+
+void sim_books_fini(struct sim_books *b)
+{
+    CHECK(!b->ledger);
+    sim_vfs_free(b->disk);
+    remove_copy(b);
+    (void)rmdir(b->dir);
+    *b = (struct sim_books){.disk = NULL};
 }

@@ -48,6 +48,8 @@ struct sim_vfs {
     enum sim_vfs_fault fault;
     uint64_t from, until; /* of the calls counted since sim_vfs_fail */
     const char *only;
+    void (*on_power)(void *owner);
+    void *power_owner;
 };
 
 struct vfs_handle {
@@ -178,6 +180,20 @@ void sim_vfs_heal(struct sim_vfs *v) { v->failing = false; }
 bool sim_vfs_was_hit(const struct sim_vfs *v) { return v->hit; }
 uint64_t sim_vfs_changes(const struct sim_vfs *v) { return v->changes; }
 
+void sim_vfs_on_power(struct sim_vfs *v, void (*fn)(void *owner), void *owner)
+{
+    v->on_power = fn;
+    v->power_owner = owner;
+}
+
+void sim_vfs_power_off(struct sim_vfs *v)
+{
+    bool was_off = v->off;
+    v->off = true;
+    if (!was_off && v->on_power)
+        v->on_power(v->power_owner);
+}
+
 static bool strikes(struct sim_vfs *v, const struct vfs_file *f)
 {
     if (v->only && (!f->path || !strstr(f->path, v->only)))
@@ -186,7 +202,8 @@ static bool strikes(struct sim_vfs *v, const struct vfs_file *f)
     if (v->counted < v->from || v->counted >= v->until)
         return false;
     v->hit = true;
-    v->off = v->off || v->fault == SIM_VFS_POWER;
+    if (v->fault == SIM_VFS_POWER)
+        sim_vfs_power_off(v);
     return true;
 }
 

@@ -27,6 +27,8 @@ enum sim_vfs_fault {
  * (SIM_VFS_POWER is about all). Replaces the fault before it. */
 void sim_vfs_fail(struct sim_vfs *v, enum sim_vfs_fault fault, uint64_t n, uint64_t times, const char *only);
 void sim_vfs_heal(struct sim_vfs *v);               /* no more faults */
+void sim_vfs_power_off(struct sim_vfs *v);          /* now: as SIM_VFS_POWER */
+void sim_vfs_on_power(struct sim_vfs *v, void (*fn)(void *owner), void *owner); /* called when it goes, in the middle of the call that it strikes */
 bool sim_vfs_was_hit(const struct sim_vfs *v);      /* the fault happened at least once */
 uint64_t sim_vfs_changes(const struct sim_vfs *v);  /* calls so far that change or sync something */
 
