@@ -222,22 +222,35 @@ static unsigned their_model(struct work *w, struct span theirs, struct span *las
 
 /* ---- cells ---- */
 
+static uint32_t hash_of(int64_t from_us, unsigned model, unsigned usage)
+{
+    return index_hash_u64((uint64_t)from_us, (uint64_t)model << 32 | usage);
+}
+
+static struct reconcile_cell *find_cell(const struct work *w, int64_t from_us, unsigned model, unsigned usage)
+{
+    uint32_t hash = hash_of(from_us, model, usage);
+    for (uint32_t at = index_first(&w->by_key, hash), item; (item = index_item(&w->by_key, hash, &at)); at++) {
+        struct reconcile_cell *c = &w->r->cells[item - 1];
+        if (c->from_us == from_us && c->model == model && c->usage == usage)
+            return c;
+    }
+    return NULL;
+}
+
 static struct reconcile_cell *get_cell(struct work *w, int64_t at_us, unsigned model, unsigned usage)
 {
     struct reconciliation *r = w->r;
     struct reconcile_span b = bucket_of(w, at_us);
-    uint32_t hash = index_hash_u64((uint64_t)b.from_us, (uint64_t)model << 32 | usage);
-    for (uint32_t at = index_first(&w->by_key, hash), item; (item = index_item(&w->by_key, hash, &at)); at++) {
-        struct reconcile_cell *c = &r->cells[item - 1];
-        if (c->from_us == b.from_us && c->model == model && c->usage == usage)
-            return c;
-    }
+    struct reconcile_cell *found = find_cell(w, b.from_us, model, usage);
+    if (found)
+        return found;
     if (r->cells_n == r->cells_room) {
         r->cells_room = r->cells_room ? 2 * r->cells_room : 256;
         CHECK((r->cells = reallocarray(r->cells, r->cells_room, sizeof *r->cells)));
     }
     r->cells[r->cells_n] = (struct reconcile_cell){.from_us = b.from_us, .until_us = b.until_us, .model = model, .usage = usage};
-    index_insert(&w->by_key, hash, ++r->cells_n);
+    index_insert(&w->by_key, hash_of(b.from_us, model, usage), ++r->cells_n);
     return &r->cells[r->cells_n - 1];
 }
 
@@ -333,6 +346,21 @@ static bool move_recovered(struct reconcile_cell *c, const struct part *p)
            money_add(c->estimated_cost, -p->cost, &c->estimated_cost) && money_add(c->recovered_cost, p->cost, &c->recovered_cost);
 }
 
+/* What came back is not known and was not booked; it cannot have been more than the hold had set aside beside the input. */
+static bool allow_output(struct work *w, const struct entry_usage *u)
+{
+    const struct price_line *line = books_price(w->o->books, u->buy.price);
+    int64_t price = line ? line->price[USAGE_OUTPUT] : PRICE_NONE;
+    money left = u->held - u->buy.amount;
+    if (u->usage.count[USAGE_OUTPUT] != USAGE_UNKNOWN || price == PRICE_NONE || price <= 0 || left <= 0)
+        return true;
+    int64_t from_us = bucket_of(w, u->booked_us).from_us;
+    unsigned model = our_model(w, u->model);
+    struct reconcile_cell *c = find_cell(w, from_us, model, USAGE_OUTPUT), *all = find_cell(w, from_us, model, RECONCILE_ALL);
+    bool fits = !c || (money_add(c->recovered, left / price * MONEY_ONE, &c->recovered) && money_add(c->recovered_cost, left, &c->recovered_cost));
+    return fits && (!all || money_add(all->recovered_cost, left, &all->recovered_cost));
+}
+
 /* Rollups count it among estimates; only the entries say it. */
 static enum err add_recovered(void *owner, uint64_t seq, const struct entry *e, struct span body)
 {
@@ -354,7 +382,7 @@ static enum err add_recovered(void *owner, uint64_t seq, const struct entry *e, 
         if (w->has_all && fits)
             fits = move_recovered(get_cell(w, at_us, our_model(w, u->model), RECONCILE_ALL), &p);
     }
-    return fits ? ERR_OK : ERR_RANGE;
+    return fits && allow_output(w, u) ? ERR_OK : ERR_RANGE;
 }
 
 static enum err read_recovered(struct work *w)
@@ -432,7 +460,7 @@ static enum reconcile_cause cause_if_not(const struct work *w, const struct reco
 {
     if (fits_in(c, c->estimated, c->estimated_cost))
         return RECONCILE_ESTIMATED;
-    if (c->recovered && fits_in(c, c->estimated + c->recovered, c->estimated_cost + c->recovered_cost))
+    if ((c->recovered || c->recovered_cost) && fits_in(c, c->estimated + c->recovered, c->estimated_cost + c->recovered_cost))
         return RECONCILE_RECOVERED;
     if (is_nothing(&c->theirs))
         return RECONCILE_MISSING_THERE;

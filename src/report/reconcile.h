@@ -120,7 +120,8 @@ struct reconcile_cell {            /* one bucket, model and class */
     unsigned model;                /* in reconciliation.models */
     unsigned usage;
     struct reconcile_side ours, theirs;
-    money estimated, estimated_cost, recovered, recovered_cost; /* parts of ours */
+    money estimated, estimated_cost; /* parts of ours */
+    money recovered, recovered_cost; /* of requests that the process did not end: what was estimated, or, of output, can have been at most */
     bool unpriced;                 /* a part of ours has no price */
     bool compares_quantity, compares_cost;
     money quantity_off, cost_off;  /* theirs less ours, where compared */

@@ -153,7 +153,7 @@ static void put_difference(struct writer *w, const struct reconciliation *r, con
     if (c->cause == RECONCILE_PRICE)
         put(w, "      a million costs %s by our price book, %s by the export\n", figure_price(a, reconcile_price(&c->ours)).p, figure_price(b, reconcile_price(&c->theirs)).p);
     if (c->cause == RECONCILE_ESTIMATED || c->cause == RECONCILE_RECOVERED)
-        put(w, "      of ours %s were estimated, %s booked by their hold\n", figure_money(a, c->estimated, 0).p, figure_money(b, c->recovered, 0).p);
+        put(w, "      of this %s were estimated, and %s are of requests that nobody saw end\n", figure_money(a, c->estimated, 0).p, figure_money(b, c->recovered, 0).p);
 }
 
 static void put_differences(struct writer *w, const struct reconciliation *r)

@@ -2,7 +2,10 @@
  *
  * What reconciliation reads: comma-separated values, meters' texts, units, names of models, decimals.
  */
-#include "unit.h"
+#include "ledger_rig.h"
+#include "unit_directory.h"
+
+#include <sys/stat.h>
 
 #include "base/csv.h"
 #include "report/reconcile.h"
@@ -191,6 +194,66 @@ TEST(an_implied_price_is_that_of_a_million_units)
     EXPECT_EQ(reconcile_price(&s), 1000000000000000);
     s.quantity = 0;
     EXPECT_EQ(reconcile_price(&s), PRICE_NONE);
+}
+
+/* ---- requests that nobody saw end ---- */
+
+static void die_during_a_request(const char *dir)
+{
+    struct ledger_hold h;
+    struct ledger *l;
+    char why[512];
+    rig_hold(&h, RIG_ISSUER, 1);
+    h.held = price_worst(&rig_buy, h.input_expected, h.output_max);
+    struct ledger_ticket t = {.op = LEDGER_HOLD, .hold = &h};
+    CHECK(mkdir(dir, 0700) == 0 && ledger_open(&(struct ledger_options){.dir = dir}, &l, why) == ERR_OK);
+    ledger_submit(l, &t);
+    ledger_flush(l);
+    ledger_abandon(l);
+    CHECK(ledger_open(&(struct ledger_options){.dir = dir}, &l, why) == ERR_OK);
+    ledger_close(l);
+}
+
+static enum reconcile_cause cause_of(struct books *b, const char *row, enum usage_class usage)
+{
+    struct reconcile_export x;
+    struct reconciliation r;
+    struct zone *utc = NULL;
+    char text[256], why[RECONCILE_WHY_BYTES];
+    enum reconcile_cause cause = RECONCILE_CAUSES;
+    snprintf(text, sizeof text, "from,until,model,class,quantity,cost,currency\n2020-01-01,2120-01-01,gpt,%s\n", row);
+    CHECK(zone_open("UTC", &utc) == ERR_OK);
+    CHECK(reconcile_read(&(struct reconcile_read_options){.text = span_str(text), .provider = SPAN("azure"), .zone = utc}, &x, why) == ERR_OK);
+    CHECK(reconcile_make(&(struct reconcile_options){.books = b, .provider = SPAN("azure"), .export = &x}, &r) == ERR_OK);
+    for (unsigned i = 0; i < r.cells_n; i++)
+        cause = r.cells[i].usage == (unsigned)usage ? r.cells[i].cause : cause;
+    reconcile_fini(&r);
+    reconcile_export_fini(&x);
+    zone_free(utc);
+    return cause;
+}
+
+/* Held: 100 tokens in at 2.50, 1,000 out at 10.00 a million, and what the input left of it. */
+TEST(what_a_dead_process_had_under_way_is_told_apart_and_bounded)
+{
+    static const struct { const char *row; enum usage_class usage; enum reconcile_cause cause; } table[] = {
+        {"input,100,0.00025,USD", USAGE_INPUT, RECONCILE_EQUAL},
+        {"input,130,0.000325,USD", USAGE_INPUT, RECONCILE_RECOVERED},
+        {"input,201,0.0005025,USD", USAGE_INPUT, RECONCILE_QUANTITY},
+        {"output,700,0.007,USD", USAGE_OUTPUT, RECONCILE_RECOVERED},
+        {"output,1000,0.01,USD", USAGE_OUTPUT, RECONCILE_RECOVERED},
+        {"output,1001,0.01001,USD", USAGE_OUTPUT, RECONCILE_MISSING_HERE},
+    };
+    struct books *b = NULL;
+    char why[512];
+    die_during_a_request(in_directory("died"));
+    REQUIRE(books_open(in_directory("died"), &b, why) == ERR_OK);
+    for (size_t i = 0; i < COUNT_OF(table); i++) {
+        enum reconcile_cause cause = cause_of(b, table[i].row, table[i].usage);
+        if (cause != table[i].cause)
+            UNIT_FAIL("%s: %s", table[i].row, cause < RECONCILE_CAUSES ? reconcile_cause_name(cause) : "no such place");
+    }
+    books_close(b);
 }
 
 UNIT_MAIN

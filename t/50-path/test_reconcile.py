@@ -347,6 +347,40 @@ def test_models_that_are_none_of_ours_are_listed_and_can_be_named(books):
     assert "gpt-4o-mini-2024-08-06: perhaps " + GPT in near
 
 
+def test_requests_are_compared_where_they_are_counted(tmp_path):
+    folder = book(tmp_path, USAGE[:6], extra=" request=1")
+    document = json.loads(openai_usage(cells(USAGE[:6], 24, ALL_BUT_OUTPUT), 24).split("\n}\n")[-1])
+    results = document["data"][0]["results"]
+    for result in results:
+        result["num_model_requests"] = 2
+    assert run(folder, json.dumps([document]), "--json")["unexplained"] == 0
+    results[1]["num_model_requests"] = 3
+    found, = only(run(folder, json.dumps(document), "--json", code=1), "quantity")
+    assert found["class"] == "request" and found["quantity_off"] == "1" and found["model"] == CLAUDE
+    assert run(folder, made("plain", usage=USAGE[:6]), "--json")["unexplained"] == 0
+
+
+def test_a_total_that_holds_audio_is_parted_and_one_that_does_not_is_not(tmp_path):
+    at = USAGE[0][0]
+    folder = book(tmp_path, [(at, GPT, {"input": 100, "cache_read": 30, "input_audio": 50, "output": 20, "output_audio": 5})])
+    result = {"object": "organization.usage.completions.result", "model": GPT, "input_cached_tokens": 30, "input_audio_tokens": 50, "output_tokens": 25,
+              "output_audio_tokens": 5, "input_tokens": 180}
+    page = {"object": "page", "data": [{"object": "bucket", "start_time": int(at.timestamp()), "end_time": int(at.timestamp()) + 3600, "results": [result]}], "has_more": False}
+    assert run(folder, json.dumps(page), "--json")["unexplained"] == 0
+
+
+def test_a_name_that_could_be_two_of_ours_is_neither(tmp_path):
+    at, other = USAGE[0][0], "gpt-4o-2024-05-13"
+    usage = [(at, GPT, {"input": 100}), (at, other, {"input": 200})]
+    folder = book(tmp_path, usage, prices={**PRICES, other: PRICES[GPT]})
+    text = table([["from", "model", "class", "quantity"], ["2026-08-01", "gpt-4o", "input", 100], ["2026-08-01", other, "input", 200]])
+    answer = run(folder, text, "--json", code=1)
+    assert set(answer["causes"]) == {"equal", "missing_here", "missing_there"}
+    perhaps, = [m["perhaps"] for m in answer["models"] if m.get("theirs") == "gpt-4o"]
+    assert set(perhaps.split(", ")) == {GPT, other}
+    assert run(folder, text, "--json", "--model", "gpt-4o=" + GPT)["unexplained"] == 0
+
+
 def test_our_own_focus_export_reconciles_to_zero(books):
     for by in ("hour", "day"):
         subprocess.run([ENTENTE, "ledger", "export", "--data", "data", "--format", "focus", "--by", by, "--out", by + ".csv"], cwd=books, capture_output=True, check=True)
