@@ -488,12 +488,33 @@ static enum err open_spool(struct ledger *l, char why[512])
     return e;
 }
 
+/* Without the file that it belongs to, a write-ahead log would be taken for a left-over and deleted, with all that only it has. */
+static bool wal_is_alone(struct ledger *l)
+{
+    const char *paths[] = {l->wal_path, l->store_path};
+    uint64_t sizes[COUNT_OF(paths)] = {0};
+    void *file;
+    for (unsigned i = 0; i < COUNT_OF(paths); i++) {
+        if (l->disk->open(l->disk->owner, paths[i], false, &file) != ERR_OK)
+            continue;
+        if (l->disk->size(file, &sizes[i]) != ERR_OK)
+            sizes[i] = i; /* not known: the file is not taken for an empty one */
+        l->disk->close(file);
+    }
+    return sizes[0] && !sizes[1];
+}
+
 /* SQLite would make it readable for all. Only here, where this process has no connection to it yet: closing a file gives up its locks. */
 static enum err make_private(struct ledger *l, char why[512])
 {
     void *file;
     if (l->options.beside)
         return ERR_OK;
+    if (wal_is_alone(l)) {
+        snprintf(why, 512, "%s: the file is gone or empty, and its write-ahead log is not: put the file back that belongs to it, or restore a backup elsewhere",
+                 l->store_path);
+        return ERR_SYNTAX;
+    }
     enum err e = l->disk->open(l->disk->owner, l->store_path, true, &file);
     if (e)
         snprintf(why, 512, "%s: the file cannot be made or opened: look at the rights of its directory, and at the disk", l->store_path);

@@ -27,7 +27,6 @@
 #define LEDGER_CHUNK_ITEMS 1024u             /* of spool and backlog in one transaction */
 #define LEDGER_OPEN_NAMES 65536u             /* from then on, a new name that clients or providers chose is booked as LEDGER_OTHER */
 #define LEDGER_OTHER "~other"
-#define META_FRONTIER "frontier"             /* of the tree and the clock as of the flush: ledger_reload.c */
 #define META_COMPACTED "compacted_seq"       /* usage entries of [0, this) are gone: ledger_compact.c */
 
 /* Work that a caller waits for, done by the writer between batches. */

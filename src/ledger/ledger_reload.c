@@ -87,7 +87,6 @@ enum err ledger_write_number(struct ledger *l, const char *key, uint64_t value)
     return store_put_meta(l->store, key, span_of_u64(digits, value));
 }
 
-/* Frontier: booked time and size of the whole tiles, 64 bits little endian each, then a hash per bit that is set in the size, lowest first. */
 static enum err write_frontier(struct ledger *l)
 {
     const struct merkle *trunk = &l->projection.trunk;
@@ -103,27 +102,11 @@ static enum err write_frontier(struct ledger *l)
 static enum err read_frontier(struct ledger *l)
 {
     struct projection *p = &l->projection;
-    uint64_t numbers[2];
     buf_clear(&l->rows);
     enum err e = store_meta(l->store, META_FRONTIER, &l->rows);
     if (e)
         return e == ERR_NOT_FOUND ? ERR_OK : e;
-    struct span rest = buf_span(&l->rows);
-    if (rest.n < sizeof numbers)
-        return ERR_SYNTAX;
-    memcpy(numbers, rest.p, sizeof numbers);
-    rest = span_from(rest, sizeof numbers);
-    p->booked_us = (int64_t)le64toh(numbers[0]);
-    p->trunk.size = le64toh(numbers[1]);
-    if (p->trunk.size % STORE_TILE || rest.n != SHA256_BYTES * (size_t)__builtin_popcountll(p->trunk.size))
-        return ERR_SYNTAX;
-    for (unsigned level = 0; level < 64; level++) {
-        if (!(p->trunk.size >> level & 1))
-            continue;
-        memcpy(p->trunk.peak[level].bytes, rest.p, SHA256_BYTES);
-        rest = span_from(rest, SHA256_BYTES);
-    }
-    return ERR_OK;
+    return projection_parse_frontier(buf_span(&l->rows), &p->trunk, &p->booked_us);
 }
 
 /* ---- reload ---- */
@@ -217,6 +200,8 @@ static enum err load_flushed(struct ledger *l)
     e = e ? e : store_each_issuer(l->store, load_issuer, p);
     e = e ? e : store_each_rollup(l->store, rollup_bucket(p->booked_us), INT64_MAX, load_row, p);
     e = e ? e : store_each_holds(l->store, load_holds, l);
+    if (!e && p->trunk.size > l->flushed)
+        e = ERR_SYNTAX;
     return e ? e : store_each_entry(l->store, p->trunk.size, l->flushed, hash_only, p);
 }
 
@@ -225,6 +210,12 @@ static enum err take_size(void *owner, uint64_t size, int64_t at_us, struct span
     struct ledger *l = owner;
     l->checkpoint_size = size;
     return ERR_OK;
+}
+
+/* What speaks of entries that the log does not have: its end is gone, and must not be written anew as if it had never been. */
+static bool is_cut(const struct ledger *l, uint64_t size)
+{
+    return l->flushed > size || l->checkpoint_size > size;
 }
 
 static enum err reload(struct ledger *l)
@@ -237,8 +228,10 @@ static enum err reload(struct ledger *l)
     e = e ? e : load_flushed(l);
     e = e ? e : store_each_entry(l->store, l->flushed, size, replay, l);
     e = e ? e : store_each_checkpoint(l->store, take_size, l);
-    if (!e && projection_size(&l->projection) != size)
+    if (!e && (projection_size(&l->projection) != size || is_cut(l, size)))
         e = ERR_SYNTAX;
+    if (e == ERR_SYNTAX && !store_why(l->store)[0])
+        store_complain(l->store, "it is damaged: its tables and its entries do not belong together: restore it from a backup; `entente ledger verify` says more");
     l->valid = e == ERR_OK;
     l->committed = size;
     return e;

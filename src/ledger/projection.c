@@ -4,6 +4,7 @@
  */
 #include "ledger/projection.h"
 
+#include <endian.h>
 #include <stdlib.h>
 
 #define ROOM_FIRST 64u
@@ -48,6 +49,26 @@ void projection_frontier(const struct projection *p, struct merkle *ret)
     for (unsigned level = 0; 1u << level < STORE_TILE; level++)
         ret->peak[level] = p->tile.peak[level];
     ret->size += p->tile.size;
+}
+
+enum err projection_parse_frontier(struct span text, struct merkle *ret_trunk, int64_t *ret_us)
+{
+    uint64_t numbers[2];
+    if (text.n < sizeof numbers)
+        return ERR_SYNTAX;
+    memcpy(numbers, text.p, sizeof numbers);
+    struct span rest = span_from(text, sizeof numbers);
+    *ret_us = (int64_t)le64toh(numbers[0]);
+    *ret_trunk = (struct merkle){.size = le64toh(numbers[1])};
+    if (ret_trunk->size % STORE_TILE || rest.n != SHA256_BYTES * (size_t)__builtin_popcountll(ret_trunk->size))
+        return ERR_SYNTAX;
+    for (unsigned level = 0; level < 64; level++) {
+        if (!(ret_trunk->size >> level & 1))
+            continue;
+        memcpy(ret_trunk->peak[level].bytes, rest.p, SHA256_BYTES);
+        rest = span_from(rest, SHA256_BYTES);
+    }
+    return ERR_OK;
 }
 
 bool projection_leaf(struct projection *p, const struct hash *leaf, struct hash *ret_tile)

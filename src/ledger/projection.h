@@ -64,6 +64,8 @@ void projection_reset(struct projection *p);
 
 static inline uint64_t projection_size(const struct projection *p) { return p->trunk.size + p->tile.size; } /* of the log */
 void projection_frontier(const struct projection *p, struct merkle *ret); /* of the whole log */
+/* As META_FRONTIER has it: booked time and size of the whole tiles, 64 bits little endian each, then a hash per bit that is set in the size, lowest first. */
+enum err projection_parse_frontier(struct span text, struct merkle *ret_trunk, int64_t *ret_us) MUST_CHECK;
 bool projection_leaf(struct projection *p, const struct hash *leaf, struct hash *ret_tile); /* true: that made a tile whole, and this is its root */
 
 uint32_t projection_name(const struct projection *p, struct span text); /* 0: not known */

@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <sqlite3.h>
@@ -81,6 +82,12 @@ static bool file_exists(const char *path, const char *vfs)
     return v && v->xAccess(v, path, SQLITE_ACCESS_EXISTS, &exists) == SQLITE_OK && exists;
 }
 
+static bool is_directory(const char *path)
+{
+    struct stat status;
+    return stat(path, &status) == 0 && S_ISDIR(status.st_mode);
+}
+
 static int open_flags(enum sql_mode mode)
 {
     static const int flags[] = {[SQL_READ] = SQLITE_OPEN_READONLY, [SQL_WRITE] = SQLITE_OPEN_READWRITE,
@@ -115,6 +122,10 @@ enum err sql_open(const char *path, enum sql_mode mode, const char *vfs, struct 
     if (mode != SQL_CREATE && !file_exists(path, vfs)) {
         snprintf(why, 512, "%s: there is no such file, or it is empty: name the ledger's file or its directory", path);
         return ERR_NOT_FOUND;
+    }
+    if (!vfs && is_directory(path)) {
+        snprintf(why, 512, "%s: this is a directory and no ledger's file: move it away", path);
+        return ERR_SYNTAX;
     }
     struct sql *s = calloc(1, sizeof *s);
     if (!s || !(s->path = strdup(path))) {

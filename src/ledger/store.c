@@ -43,7 +43,7 @@ static const char pragmas[] = "PRAGMA trusted_schema = OFF; PRAGMA cell_size_che
 /* What a writer's connection is told, before the tables are made: the journal's mode is in the file. Extra, and before the mode is changed: a commit is on
  * the disk when it returns, and so is the end of the rollback journal by which the mode is changed. A power cut that brings it back would undo all. */
 static const char writer_pragmas[] = "PRAGMA synchronous = EXTRA; PRAGMA journal_mode = WAL; PRAGMA wal_autocheckpoint = 4000; "
-                                     "PRAGMA journal_size_limit = 67108864;";
+                                     "PRAGMA journal_size_limit = 67108864; PRAGMA cache_size = -512;";
 
 static enum err complain(struct store *s, enum err e, const char *sentence)
 {
@@ -117,6 +117,7 @@ void store_close(struct store *s)
 
 void store_set_patience(struct store *s, unsigned ms) { sql_set_patience(s->sql, ms); }
 const char *store_why(const struct store *s) { return sql_why(s->sql); }
+void store_complain(struct store *s, const char *sentence) { sql_set_why(s->sql, sentence); }
 
 /* ---- statements ---- */
 
@@ -618,7 +619,13 @@ enum err store_backup(struct store *s, const char *to, void (*progress)(void *ow
     return e;
 }
 
-enum err store_vacuum(struct store *s) { return sql_exec(s->sql, "VACUUM; PRAGMA wal_checkpoint(TRUNCATE)"); }
+/* SQLite writes the whole file anew beside it: in a temporary file, since memory is for small things. */
+enum err store_vacuum(struct store *s)
+{
+    enum err e = sql_exec(s->sql, "PRAGMA temp_store = FILE; VACUUM; PRAGMA wal_checkpoint(TRUNCATE)");
+    enum err back = sql_exec(s->sql, "PRAGMA temp_store = MEMORY");
+    return e ? e : back;
+}
 
 static enum err take_finding(void *owner, struct sql_statement *row)
 {

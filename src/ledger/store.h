@@ -42,6 +42,7 @@ enum err store_open(const struct store_options *o, struct store **ret, char why[
 void store_close(struct store *s);                        /* accepts NULL; a transaction under way is rolled back */
 void store_set_patience(struct store *s, unsigned ms);    /* how long another program's transaction is waited for; at first 5 s */
 const char *store_why(const struct store *s);             /* the last failure, for people */
+void store_complain(struct store *s, const char *sentence); /* that is the last failure: what was read makes no sense */
 
 /* ---- transactions ---- */
 enum err store_begin(struct store *s) MUST_CHECK;          /* IMMEDIATE */
@@ -121,6 +122,7 @@ enum err store_each_checkpoint(struct store *s, store_checkpoint_fn *fn, void *o
 enum err store_put_meta(struct store *s, const char *key, struct span value) MUST_CHECK;
 enum err store_meta(struct store *s, const char *key, struct buf *ret) MUST_CHECK;   /* ERR_NOT_FOUND */
 #define META_FLUSHED "flushed_seq"   /* accounts, rollup, issuer hold entries [0, this) */
+#define META_FRONTIER "frontier"     /* of the tree and the clock as of the flush: projection.h */
 #define META_ORIGIN "origin"         /* name of the log, first line of its checkpoints */
 #define META_PUBLIC_KEY "public_key" /* C2SP verifier key */
 #define META_SPOOLED "spool_applied" /* "EPOCH OFFSET" of the spool that is in the log already */

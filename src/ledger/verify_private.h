@@ -73,6 +73,9 @@ struct verify {
 
     /* verify_tree.c */
     struct merkle trunk, tile;
+    struct merkle frontier;          /* from which the writer goes on, as the store has it */
+    int64_t frontier_us;
+    bool has_frontier;
     struct hash leaves[STORE_TILE];  /* of the tile under way */
     struct buf kept;                 /* leaves that compaction left of it; empty: not asked for or none */
     uint64_t kept_of;                /* the tile they are of, plus one */
@@ -109,6 +112,7 @@ struct verify {
 void verify_fault(struct verify *v, const char *format, ...) PRINTF_LIKE(2, 3);
 void *verify_grow(void *array, size_t bytes_each, uint32_t used, uint32_t *room); /* room for one more */
 
+void verify_tree_flushed(struct verify *v);      /* at the end of the flushed entries */
 enum err verify_tree_begin(struct verify *v) MUST_CHECK;
 enum err verify_tree_leaf(struct verify *v, uint64_t seq, struct span body) MUST_CHECK; /* with those that are missing before it */
 enum err verify_tree_end(struct verify *v) MUST_CHECK;

@@ -127,6 +127,7 @@ enum err verify_rows_usage(struct verify *v, uint64_t seq, const struct entry_us
 enum err verify_rows_flushed(struct verify *v)
 {
     v->flushed_is_passed = true;
+    verify_tree_flushed(v);
     return close_until(v, INT64_MAX);
 }
 

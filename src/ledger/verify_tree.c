@@ -6,7 +6,10 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+#include "ledger/projection.h"
 #include "ledger/verify_private.h"
+
+#define FRONTIER_BYTES_MAX 4096u
 
 /* ---- checkpoints ---- */
 
@@ -58,10 +61,46 @@ static void check_checkpoints_here(struct verify *v)
         check_checkpoint(v, &v->checkpoints[v->checkpoints_at++]);
 }
 
+/* ---- where the writer goes on ---- */
+
+static enum err read_frontier(struct verify *v)
+{
+    struct buf text;
+    buf_init(&text, FRONTIER_BYTES_MAX);
+    enum err e = store_meta(v->books->store, META_FRONTIER, &text);
+    v->has_frontier = !e && projection_parse_frontier(buf_span(&text), &v->frontier, &v->frontier_us) == ERR_OK;
+    if (!e && !v->has_frontier)
+        verify_fault(v, "the frontier, from which the writer goes on, is damaged");
+    buf_fini(&text);
+    return e == ERR_NOT_FOUND ? ERR_OK : e;
+}
+
+/* Its peaks are those of the tree at its size. A wrong one would be in every root that is signed from then on. */
+static void check_frontier_here(struct verify *v)
+{
+    bool same = true;
+    if (!v->has_frontier || v->trunk.size != v->frontier.size || v->broken)
+        return;
+    for (unsigned level = 0; level < 64; level++)
+        if (v->trunk.size >> level & 1)
+            same &= memcmp(v->trunk.peak[level].bytes, v->frontier.peak[level].bytes, SHA256_BYTES) == 0;
+    if (!same)
+        verify_fault(v, "the frontier, from which the writer goes on, is not that of the first %" PRIu64 " entries", v->trunk.size);
+}
+
+void verify_tree_flushed(struct verify *v)
+{
+    uint64_t tiles = v->books->flushed - v->books->flushed % STORE_TILE;
+    bool fits = v->frontier.size == tiles && (v->missing_n ? v->frontier_us >= v->booked_us : v->frontier_us == v->booked_us);
+    if (v->has_frontier && !fits)
+        verify_fault(v, "the frontier, from which the writer goes on, is not that of the first %" PRIu64 " entries", v->books->flushed);
+}
+
 enum err verify_tree_begin(struct verify *v)
 {
     buf_init(&v->kept, sizeof v->leaves);
     enum err e = store_each_checkpoint(v->books->store, take_checkpoint, v);
+    e = e ? e : read_frontier(v);
     if (e)
         return e;
     v->can_open = verifier_parse(buf_span(&v->books->public_key), &v->verifier) == ERR_OK;
@@ -89,6 +128,7 @@ static enum err end_tile(struct verify *v)
     merkle_root(&v->tile, &root);
     merkle_append_subtree(&v->trunk, STORE_TILE_LEVEL, &root);
     v->tile.size = 0;
+    check_frontier_here(v);
     enum err e = read_kept(v, n, &stored);
     if (e == ERR_NOT_FOUND)
         verify_fault(v, "tile %" PRIu64 ", of entries %" PRIu64 " to %" PRIu64 ", is missing", n, from, last);

@@ -146,6 +146,8 @@ static const struct {
     {"INSERT INTO entry SELECT 1138, body FROM entry WHERE seq = 1137", "its key was posted before"},
     {"UPDATE tile SET root = zeroblob(32) WHERE n = 2", "tile 2: its hash is not that of entries 512 to 767"},
     {"DELETE FROM tile WHERE n = 1", "tile 1, of entries 256 to 511, is missing"},
+    {"INSERT INTO meta VALUES('frontier', x'00')", "the frontier, from which the writer goes on, is damaged"},
+    {"INSERT INTO meta VALUES('frontier', zeroblob(16))", "the frontier, from which the writer goes on, is not that of the first 1117 entries"},
     {"INSERT INTO tile VALUES(4, zeroblob(32), NULL)", "tile 4: the log does not go so far"},
     {"UPDATE tile SET leaves = zeroblob(8192) WHERE n = 1", "tile 1: the leaves that it keeps"},
     {"UPDATE name SET text = 'gpt-5' WHERE id = 4", "another text for name 4"},

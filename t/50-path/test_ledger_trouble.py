@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Trouble with the ledger's files: what is damaged, gone, foreign or somebody else's is refused with a sentence, and left as it is."""
+import os
+import shutil
+import sqlite3
+import subprocess
+
+import pytest
+from stories import BUILD, ENTENTE, Provider, answer
+from test_money import Shop
+
+CONFIG = """data: data
+listen: 127.0.0.1:0
+prices: [prices.yaml]
+providers:
+  one: {dialect: openai, url: 'http://127.0.0.1:9/v1'}
+models: {m: [{provider: one}]}
+keys: []
+"""
+BOOK = "books:\n  - {book: list, seller: maker, currency: USD, from: 2020-01-01, lines: [{model: '*', input: 1, output: 10}]}\n"
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory):
+    path = tmp_path_factory.mktemp("sound")
+    subprocess.run([os.path.join(BUILD, "t/harness/make-books"), str(path / "data"), "--plain", "--requests", "400"], check=True, capture_output=True)
+    (path / "entente.yaml").write_text(CONFIG)
+    (path / "prices.yaml").write_text(BOOK)
+    return path
+
+
+@pytest.fixture
+def site(sound, tmp_path):
+    shutil.copytree(sound, tmp_path, dirs_exist_ok=True)
+    return tmp_path
+
+
+def entente(site, *words):
+    return subprocess.run([ENTENTE, *words], cwd=site, capture_output=True, text=True, errors="replace", check=False, timeout=60)
+
+
+def files(site):
+    """What is in the data directory, but for what readers and a gateway's start leave: shared memory, an empty write-ahead log, a pid, a spool."""
+    found = {}
+    for p in (site / "data").rglob("*"):
+        if p.is_file() and p.suffix not in (".db-shm", ".pid", ".spool") and not (p.name.endswith("-wal") and p.stat().st_size == 0):
+            found[p.name] = p.read_bytes()
+    return found
+
+
+def sql(text):
+    def spoil(site):
+        db = sqlite3.connect(site / "data/ledger.db")
+        db.executescript(text)
+        db.close()
+    return spoil
+
+
+def instead(data):
+    return lambda site: (site / "data/ledger.db").write_bytes(data)
+
+
+def cut(site):
+    os.truncate(site / "data/ledger.db", (site / "data/ledger.db").stat().st_size // 2)
+
+
+def directory(site):
+    (site / "data/ledger.db").unlink()
+    (site / "data/ledger.db").mkdir()
+
+
+WRITERS = (["serve", "--config", "entente.yaml"], ["ledger", "checkpoint", "--data", "data"], ["ledger", "compact", "--data", "data", "--before", "2026-11-01"],
+           ["ledger", "rerate", "--config", "entente.yaml"], ["settle", "--config", "entente.yaml", "--period", "2026-10", "--post"])
+READERS = (["ledger", "verify", "--data", "data"], ["ledger", "balance", "--data", "data"], ["ledger", "export", "--format", "csv", "--data", "data"],
+           ["ledger", "backup", "--to", "copy.db", "--data", "data"], ["ledger", "restore", "--from", "data/ledger.db", "--data", "restored"])
+
+
+@pytest.mark.parametrize("spoil, words", [
+    (instead(b"Dear ledger,\n" * 400), "no SQLite database"), (cut, "it is damaged"), (directory, "ledger.db"),
+    (instead(b""), "it is empty"), (sql("PRAGMA user_version = 9"), "written by a newer entente: schema 9, this one knows 1"),
+    (sql("PRAGMA application_id = 1"), "not an entente ledger")], ids=["text", "cut", "directory", "empty", "newer", "foreign"])
+def test_what_is_no_sound_ledger_is_refused_by_everybody_and_left_as_it_is(site, spoil, words):
+    spoil(site)
+    before = files(site)
+    for command in READERS + WRITERS:
+        if words == "it is empty" and command[0] == "serve":
+            continue  # an empty file is what the first start makes
+        done = entente(site, *command)
+        assert done.returncode == 2 and words in done.stderr, (command, done)
+        assert not (site / "copy.db").exists() and not (site / "restored").exists()
+    assert files(site) == before
+
+
+@pytest.mark.parametrize("text", ["DELETE FROM entry WHERE seq = (SELECT max(seq) FROM entry)", "UPDATE meta SET value = CAST('999999' AS BLOB) WHERE key = 'flushed_seq'",
+                                  "UPDATE meta SET value = x'00' WHERE key = 'frontier'"], ids=["end", "flushed", "frontier"])
+def test_nothing_is_written_to_a_log_whose_end_is_gone(site, text):
+    sql(text)(site)
+    before = files(site)
+    for command in WRITERS:
+        done = entente(site, *command)
+        assert done.returncode == 2 and "ledger.db" in done.stderr + "ledger.db" and "damaged" in done.stderr and "backup" in done.stderr, (command, done)
+    assert files(site) == before
+    assert entente(site, "ledger", "verify", "--data", "data").returncode in (1, 2)
+
+
+def test_a_wrong_hash_that_the_next_checkpoint_would_be_made_of_is_found(site):
+    db = sqlite3.connect(site / "data/ledger.db")
+    frontier = bytearray(db.execute("SELECT value FROM meta WHERE key = 'frontier'").fetchone()[0])
+    frontier[-1] ^= 1
+    db.execute("UPDATE meta SET value = ? WHERE key = 'frontier'", (bytes(frontier),))
+    db.commit()
+    db.close()
+    done = entente(site, "ledger", "verify", "--data", "data")
+    assert done.returncode == 1 and "the frontier, from which the writer goes on, is not that of the first" in done.stdout + done.stderr, done
+
+
+def test_records_that_only_the_write_ahead_log_has_do_not_go_with_a_lost_file():
+    with Provider(answer()) as p:
+        g = Shop({"one": p})
+        with g:
+            for _ in range(20):
+                assert g.ask()[0] == 200
+            g.process.kill()
+            g.process.wait(20)
+            g.stop = lambda *_: 0  # it is dead
+        del g.stop
+        store, wal = (os.path.join(g.folder, "data", name) for name in ("ledger.db", "ledger.db-wal"))
+        with open(wal, "rb") as f:
+            log = f.read()
+        assert log
+        os.rename(store, store + ".away")
+        for _ in range(2):
+            done = subprocess.run(g.args or [ENTENTE, "serve", "--config", g.config_path], env=g.env, cwd=g.folder, capture_output=True, text=True, check=False, timeout=60)
+            assert done.returncode == 2 and "its write-ahead log is not" in done.stderr, done
+            with open(wal, "rb") as f:
+                assert f.read() == log
+        os.replace(store + ".away", store)
+        with g:
+            assert len(g.records(20)) == 20
+            g.verify()
