@@ -5,6 +5,7 @@
  */
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "base/csv.h"
 #include "base/json.h"
@@ -30,13 +31,28 @@ static void book(struct ledger *l, uint64_t counter, const char *model)
     CHECK(t.error == ERR_OK);
 }
 
+static char dir[] = "/tmp/fuzz-reconcile-XXXXXX";
+static struct books *b;
+
+static void remove_books(void)
+{
+    static const char *const files[] = {"ledger.db", "ledger.db-wal", "ledger.db-shm", "ledger.key", "ledger.spool"};
+    char path[sizeof dir + 16];
+    books_close(b);
+    for (size_t i = 0; i < COUNT_OF(files); i++) {
+        snprintf(path, sizeof path, "%s/%s", dir, files[i]);
+        unlink(path);
+    }
+    rmdir(dir);
+}
+
 static struct books *the_books(void)
 {
-    static struct books *b;
-    char dir[] = "/tmp/fuzz-reconcile-XXXXXX", path[sizeof dir + 16], why[512];
+    char path[sizeof dir + 16], why[512];
     struct ledger *l = NULL;
     if (b)
         return b;
+    CHECK(atexit(remove_books) == 0);
     CHECK(mkdtemp(dir) && ledger_open(&(struct ledger_options){.dir = dir}, &l, why) == ERR_OK);
     book(l, 1, "gpt-4o-2024-08-06");
     book(l, 2, "m");
