@@ -34,6 +34,7 @@ class Rig:
         os.chmod(self.dir, 0o755)
         self.mock_port, self.plain_port, self.tls_port = self.free_ports(3)
         self.running = []
+        self.durability = "standard"  # of the entente that is started next; "none": without the ledger
         self.raise_files()
         self.make_certificate()
 
@@ -285,6 +286,7 @@ ENTENTE = """
 listen:
   - 127.0.0.1:{plain}
 {tls_listen}data: {data}
+durability: {durability}
 workers: 1
 log: {{level: warn}}
 providers:
@@ -335,7 +337,8 @@ def start_entente(rig, tls):
     data = tempfile.mkdtemp(prefix="data-", dir=rig.dir)
     tls_listen = (f"  - {{address: 127.0.0.1:{rig.tls_port}, tls: {{cert: {rig.cert}, key: {rig.key}}}}}\n"
                   if tls else "")
-    config = rig.write("entente.yaml", ENTENTE.format(**names(rig, data=data, tls_listen=tls_listen)))
+    config = rig.write("entente.yaml", ENTENTE.format(**names(rig, data=data, tls_listen=tls_listen,
+                                                                     durability=rig.durability)))
     return rig.start(GATE_CORE, [binary, "serve", "--config", config],
                      env={"MOCK_KEY": "sk-mock", "BENCH_KEY": KEY}, name="entente")
 
