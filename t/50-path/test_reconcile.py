@@ -389,9 +389,31 @@ def test_our_own_focus_export_reconciles_to_zero(books):
 
 
 def test_a_bucket_that_the_export_leaves_out_is_not_forgotten(books):
-    begin = START + timedelta(hours=20)
-    found = only(run(books, made("plain", lambda f: [f.pop(k) for k in list(f) if k[0] == begin]), "--json", code=1), "missing_there")
-    assert len(found) == 15 and {d["from"][:19] + "Z" for d in found} == {stamp(begin)}
+    gone = [START + timedelta(hours=20), START + timedelta(hours=21)]
+    found = only(run(books, made("plain", lambda f: [f.pop(k) for k in list(f) if k[0] in gone]), "--json", code=1), "missing_there")
+    assert len(found) == 30 and {d["from"][:19] + "Z" for d in found} == {stamp(begin) for begin in gone}
+
+
+def test_what_went_from_one_bucket_to_one_far_away_is_no_edge(tmp_path):
+    usage = [(START, GPT, {"input": 1000}), (START + timedelta(hours=5), GPT, {"input": 1000})]
+    folder = book(tmp_path, usage)
+
+    def change(found):
+        found[START, GPT, "input"][0] -= 300
+        found[START + timedelta(hours=5), GPT, "input"][0] += 300
+    assert set(run(folder, made("openai-usage", change, usage), "--json", code=1)["causes"]) == {"quantity"}
+
+
+def test_books_with_lost_attempts_and_prices_that_lack_classes_reconcile_with_their_focus_export(tmp_path):
+    make_books = os.path.join(BUILD, "t", "harness", "make-books")
+    if not os.path.exists(make_books):
+        pytest.skip("make-books is not built")
+    subprocess.run([make_books, tmp_path / "data", "--requests", "500", "--compact", "2"], check=True)
+    subprocess.run([ENTENTE, "ledger", "export", "--data", "data", "--format", "focus", "--out", "focus.csv"], cwd=tmp_path, capture_output=True, check=True)
+    for provider in ("azure-eu", "vertex-eu", "my-vllm", "gold:mine"):
+        done = subprocess.run([ENTENTE, "reconcile", "--data", "data", "--provider", provider, "--file", "focus.csv", "--json"], cwd=tmp_path, capture_output=True,
+                              text=True, check=False)
+        assert done.returncode == 0 and set(json.loads(done.stdout)["causes"]) == {"equal"}, (provider, done.stdout[:2000], done.stderr)
 
 
 def test_rows_of_other_services_are_told_and_not_compared(books):
