@@ -8,6 +8,9 @@
 #include "ledger/books.h"
 #include "serve/nearest.h"
 
+#define KEY_BYTES_MAX 255u
+#define MEMO_BYTES_MAX 800u
+
 static const char usage[] =
     "usage: entente ledger pay --data DIR --party NAME --amount \"12.50 USD\" --key INVOICE [--to|--from] [--memo TEXT]\n"
     "\n"
@@ -88,11 +91,24 @@ static bool read_amount(const struct cli_syntax *s, const struct question *q, mo
     struct span code = rest.p ? span_trim(rest) : span_str(q->currency);
     if (money_parse(number, ret) != ERR_OK || *ret <= 0)
         cli_error(s, "--amount: \"%.*s\" is no amount above zero: write e.g. \"12.50 USD\"", SPAN_ARG(span_to(number, 60)));
+    else if (*ret > POSTING_AMOUNT_MAX)
+        cli_error(s, "--amount: \"%.*s\" is larger than the books take at once: at most 9.2 quadrillion", SPAN_ARG(span_to(number, 60)));
     else if (!code.n || !currency_parse(code, currency))
         cli_error(s, "--amount needs a currency, e.g. \"12.50 USD\"");
     else
         return true;
     return false;
+}
+
+/* Journals of other programs have lines of at most 4 KiB, and there each of these bytes may take three. */
+static bool check_texts(const struct cli_syntax *s, const struct question *q)
+{
+    bool key_fits = q->key[0] && strlen(q->key) <= KEY_BYTES_MAX, memo_fits = !q->memo || strlen(q->memo) <= MEMO_BYTES_MAX;
+    if (!key_fits)
+        cli_error(s, "--key: a payment's key has 1 to %u bytes, e.g. the invoice's number", KEY_BYTES_MAX);
+    else if (!memo_fits)
+        cli_error(s, "--memo: at most %u bytes", MEMO_BYTES_MAX);
+    return key_fits && memo_fits;
 }
 
 static bool name_accounts(struct known *k, const char *party)
@@ -112,7 +128,7 @@ static int pay(const struct cli_syntax *s, struct question *q, struct known *k)
     struct books *b = NULL;
     char path[4096], why[CLI_WHY_BYTES], currency[CURRENCY_BYTES];
     money amount;
-    if (!read_amount(s, q, &amount, currency) || !cli_ledger_path(s, q->data, path))
+    if (!read_amount(s, q, &amount, currency) || !check_texts(s, q) || !cli_ledger_path(s, q->data, path))
         return CLI_USAGE;
     if (!name_accounts(k, q->party)) {
         cli_error(s, "--party is longer than a name may be");

@@ -94,9 +94,11 @@ struct ledger_status {
 void ledger_status(struct ledger *l, struct ledger_status *ret); /* any thread */
 
 /* ---- postings that no request made; any thread, blocks until durable ---- */
+/* 9.2 quadrillion of a currency. Of amounts up to here it takes millions until a balance overflows, which would leave books that nobody can read. */
+#define POSTING_AMOUNT_MAX (INT64_MAX * (money)1000000000000)
 struct posting_transfer {
     const char *debit, *credit, *currency;
-    money amount;                       /* >= 0 */
+    money amount;                       /* 0 to POSTING_AMOUNT_MAX */
 };
 struct posting {
     enum posting_cause cause;
@@ -105,7 +107,8 @@ struct posting {
     const struct posting_transfer *transfers;
     unsigned transfers_n;
 };
-/* ERR_EXISTS when the key was posted before with other content, ERR_OK without effect when with the same; *ret_seq is its place either way. */
+/* ERR_EXISTS when the key was posted before with other content, ERR_OK without effect when with the same; *ret_seq is its place either way.
+ * ERR_RANGE: an amount is out of range, or there is no key, account or currency. */
 enum err ledger_post(struct ledger *l, const struct posting *p, uint64_t *ret_seq) MUST_CHECK;
 enum err ledger_checkpoint(struct ledger *l) MUST_CHECK; /* signs the log as it is now */
 /* Replaces usage entries booked before `before_us` by their rollup: whole tiles of 256 only. *ret_n entries went. */

@@ -81,8 +81,10 @@ static enum err run(struct ledger *l, void *work) { return ledger_transact(l, po
 static bool is_postable(const struct posting *p)
 {
     bool fine = p->key.n && p->transfers_n <= POSTING_TRANSFERS_MAX && (unsigned)p->cause < POSTING_CAUSES;
-    for (unsigned i = 0; fine && i < p->transfers_n; i++)
-        fine = p->transfers[i].amount >= 0 && p->transfers[i].debit[0] && p->transfers[i].credit[0] && p->transfers[i].currency[0];
+    for (unsigned i = 0; fine && i < p->transfers_n; i++) {
+        const struct posting_transfer *t = &p->transfers[i];
+        fine = t->amount >= 0 && t->amount <= POSTING_AMOUNT_MAX && t->debit[0] && t->credit[0] && t->currency[0];
+    }
     return fine;
 }
 

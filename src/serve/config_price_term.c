@@ -29,7 +29,7 @@ static void read_amount(struct reading *r, const struct field *f, const struct n
     else if (span_starts(n->text, SPAN("-")) || (!e && amount == 0))
         config_error(r->errors, n, "\"%s\" must be above 0", f->name);
     else if (e || amount > INT64_MAX * (money)1000000000)
-        config_error(r->errors, n, "\"%s\" is finer or larger than an amount can be: at most 15 decimals, and below 9.2 quadrillion", f->name);
+        config_error(r->errors, n, "\"%s\" is finer or larger than an amount can be: at most 15 decimals, and below 9.2 trillion", f->name);
     else
         *(money *)value_of(f, into) = amount;
 }

@@ -324,7 +324,7 @@ TEST(mistakes_in_a_term_are_told)
         {"  terms: [{fee: F1, amount: 1, rate: 1%}]\n", "8:11: a fee is an `amount` per period or a `rate` of the charges: one of the two"},
         {"  terms: [{fee: F1, amount: -1}]\n", "8:29: \"amount\" must be above 0"},
         {"  terms: [{fee: F1, amount: 1 USD}]\n", "8:29: \"amount\" must be an amount in the book's currency such as 12000.00, not \"1 USD\""},
-        {"  terms: [{fee: F1, amount: " DIGITS_400 "}]\n", "8:29: \"amount\" is finer or larger than an amount can be: at most 15 decimals, and below 9.2 quadrillion"},
+        {"  terms: [{fee: F1, amount: " DIGITS_400 "}]\n", "8:29: \"amount\" is finer or larger than an amount can be: at most 15 decimals, and below 9.2 trillion"},
         {"  terms: [{fee: F1, amount: 1}, {tax: F1, rate: 20%}]\n", "8:33: two terms of this book are named \"F1\"; the other is in line 8"},
         {"  terms: [{free: Q, class: inputs, quantity: 1}]\n", "8:28: \"inputs\" is no class of usage: did you mean \"input\"?"},
         {"  terms: [{band: B, rate: 80%, class: input, amount: 1}]\n", "8:11: a band begins above a `quantity` of a `class`, or above an `amount` of all charges: one of the two"},
