@@ -207,14 +207,16 @@ static void take_down(struct scenario *s)
     for (unsigned i = 0; i < CLIENTS; i++)
         client_free(s->client[i]);
     gateway_take_down(s);
-    audit(s);
+    if (!s->hopeless)
+        audit(s);
     free_calls(s);
     for (unsigned i = 0; i < PROVIDERS; i++)
         sim_provider_free(s->provider[i]);
     sim_world_run_for(s->world, 300 * NS_PER_S);
     sim_books_fini(&s->books);
     catalog_unref(s->catalog);
-    audit_leftovers(s, s->gateway_loop, "gateway");
+    if (!s->hopeless)
+        audit_leftovers(s, s->gateway_loop, "gateway");
     for (unsigned i = 0; i < PROVIDERS; i++)
         audit_leftovers(s, s->provider_loop[i], "provider");
     if (sim_world_connections(s->world))
@@ -223,7 +225,8 @@ static void take_down(struct scenario *s)
 
 static void free_loops(struct scenario *s)
 {
-    loop_free(s->gateway_loop);
+    if (!s->hopeless)
+        loop_free(s->gateway_loop);
     loop_free(s->fate.loop);
     for (unsigned i = 0; i < PROVIDERS; i++)
         loop_free(s->provider_loop[i]);
@@ -252,7 +255,7 @@ struct scenario_result scenario_run(uint64_t seed, bool verbose, struct buf *com
         make_provider(s, i);
     gateway_make(s);
     make_clients(s);
-    for (uint64_t ns = 0; ns < LOST_AFTER_NS && !all_over(s); ns += NS_PER_S / 4) {
+    for (uint64_t ns = 0; ns < LOST_AFTER_NS && !s->hopeless && !all_over(s); ns += NS_PER_S / 4) {
         sim_world_run_for(s->world, NS_PER_S / 4);
         gateway_tend(s);
     }

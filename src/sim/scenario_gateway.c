@@ -147,10 +147,11 @@ static bool boot(struct scenario *s)
         return true;
     if (!s->powerless)
         complain(s, "the ledger does not open after a power cut: %s", why);
-    CHECK(s->powerless); /* else it would be tried for ever */
+    s->hopeless = !s->powerless;
     if (!e)
         sim_books_abandon(&s->books);
     loop_free(s->gateway_loop);
+    s->gateway_loop = NULL;
     return false;
 }
 
@@ -168,9 +169,10 @@ static void live_again(struct scenario *s)
     bury(s);
     s->result.lives++;
     sim_world_run_for(s->world, draw(s, 5000) * NS_PER_MS);
-    while (!boot(s))
+    while (!boot(s) && !s->hopeless)
         sim_world_run_for(s->world, draw(s, 1000) * NS_PER_MS);
-    start_worker(s);
+    if (!s->hopeless)
+        start_worker(s);
 }
 
 /* ---- what befalls the disk ---- */
@@ -182,42 +184,49 @@ static void heal(struct scenario *s)
         sim_vfs_heal(s->books.disk);
 }
 
+/* Of the store alone most often: then the spool takes what comes, and the power may go while nothing else has it. */
 static void refuse(struct scenario *s)
 {
     static const enum sim_vfs_fault faults[] = {SIM_VFS_EIO, SIM_VFS_FULL, SIM_VFS_SYNC, SIM_VFS_READ};
-    static const char *const files[] = {NULL, "ledger.db", "ledger.db", "ledger.spool"}; /* the spool is on another disk, often */
+    static const char *const files[] = {NULL, "ledger.db", "ledger.db", "ledger.db", "ledger.spool"};
     s->fate.refusing = true;
-    sim_vfs_fail(s->books.disk, faults[draw(s, COUNT_OF(faults))], 1 + draw(s, 8), chance(s, 50) ? UINT64_MAX : 1 + draw(s, 6), files[draw(s, COUNT_OF(files))]);
+    sim_vfs_fail(s->books.disk, faults[draw(s, COUNT_OF(faults))], 1 + draw(s, 8), chance(s, 70) ? UINT64_MAX : 1 + draw(s, 6), files[draw(s, COUNT_OF(files))]);
 }
 
+/* At once while the disk refuses: to wait for one of its calls would heal it. */
 static void cut_power(struct scenario *s)
 {
     if (s->powerless)
         return;
-    s->fate.refusing = false;
-    if (chance(s, 50))
+    if (s->fate.refusing || chance(s, 50))
         sim_vfs_power_off(s->books.disk);
     else
         sim_vfs_fail(s->books.disk, SIM_VFS_POWER, 1 + draw(s, 40), 1, NULL);
+    s->fate.refusing = false;
+}
+
+static void strike(struct scenario *s)
+{
+    struct sim_fate *f = &s->fate;
+    f->strokes--;
+    if (f->has_refusals && !f->refusing && (!f->has_power_cuts || chance(s, 50)))
+        refuse(s);
+    else if (f->has_power_cuts)
+        cut_power(s);
+    else
+        heal(s);
 }
 
 static void on_stroke(void *owner)
 {
     struct scenario *s = owner;
     struct sim_fate *f = &s->fate;
-    if (f->refusing && chance(s, 60)) { /* else the power goes while the disk refuses */
+    if (f->refusing && (!f->strokes || chance(s, 40)))
         heal(s);
-    } else if (f->strokes) {
-        f->strokes--;
-        if (f->has_refusals && !f->refusing && (!f->has_power_cuts || chance(s, 50)))
-            refuse(s);
-        else if (f->has_power_cuts)
-            cut_power(s);
-        else
-            heal(s);
-    }
+    else if (f->strokes)
+        strike(s);
     if (f->strokes || f->refusing)
-        timer_set_in(&f->timer, (1 + draw(s, 8000)) * NS_PER_MS);
+        timer_set_in(&f->timer, (1 + draw(s, 6000)) * NS_PER_MS);
 }
 
 static void make_fate(struct scenario *s)
@@ -225,11 +234,11 @@ static void make_fate(struct scenario *s)
     struct sim_fate *f = &s->fate;
     f->loop = sim_world_loop(s->world, "fate");
     timer_init(&f->timer, f->loop, on_stroke, s);
-    f->has_power_cuts = chance(s, 50);
-    f->has_refusals = chance(s, 50);
-    f->strokes = f->has_power_cuts || f->has_refusals ? 1 + (unsigned)draw(s, 5) : 0;
+    f->has_power_cuts = chance(s, 60);
+    f->has_refusals = chance(s, 60);
+    f->strokes = f->has_power_cuts || f->has_refusals ? 1 + (unsigned)draw(s, 7) : 0;
     if (f->strokes)
-        timer_set_in(&f->timer, (1 + draw(s, 15000)) * NS_PER_MS);
+        timer_set_in(&f->timer, (1 + draw(s, 10000)) * NS_PER_MS);
 }
 
 /* ---- the whole of it ---- */
@@ -265,14 +274,17 @@ static void look_at_budgets(struct scenario *s)
 
 void gateway_tend(struct scenario *s)
 {
-    while (s->powerless)
+    while (s->powerless && !s->hopeless)
         live_again(s);
-    look_at_budgets(s);
+    if (!s->hopeless)
+        look_at_budgets(s);
 }
 
 void gateway_take_down(struct scenario *s)
 {
     timer_clear(&s->fate.timer);
+    if (s->hopeless)
+        return;
     sim_vfs_heal(s->books.disk);
     s->draining = true;
     worker_drain(s->worker);

@@ -57,6 +57,7 @@ struct scenario {
     struct sim_books books;
     struct sim_fate fate;
     bool powerless;             /* the power went, and the gateway was not buried yet */
+    bool hopeless;              /* the ledger does not open any more: a violation, and the end of the run */
     money spent_most;           /* that the budget stood at, whenever it was looked at */
     money posted, pending;      /* when it was last looked at */
     struct catalog *catalog;
