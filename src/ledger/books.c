@@ -204,13 +204,25 @@ enum err books_range(struct books *b, int64_t from_us, int64_t until_us, uint64_
 
 /* ---- sums ---- */
 
-enum err books_each_rollup(struct books *b, int64_t from_us, int64_t until_us, store_rollup_fn *fn, void *owner)
+static enum err each_of_tail(struct books *b, int64_t from_us, int64_t until_us, store_rollup_fn *fn, void *owner)
 {
-    enum err e = store_each_rollup(b->store, from_us, until_us, fn, owner);
+    enum err e = ERR_OK;
     for (uint32_t i = 0; !e && i < b->tail.rows_n; i++)
         if (b->tail.rows[i].bucket_us >= from_us && b->tail.rows[i].bucket_us < until_us)
             e = fn(owner, &b->tail.rows[i]);
     return e;
+}
+
+enum err books_each_rollup(struct books *b, int64_t from_us, int64_t until_us, store_rollup_fn *fn, void *owner)
+{
+    enum err e = store_each_rollup(b->store, from_us, until_us, fn, owner);
+    return e ? e : each_of_tail(b, from_us, until_us, fn, owner);
+}
+
+enum err books_each_use(struct books *b, int64_t from_us, store_rollup_fn *fn, void *owner)
+{
+    enum err e = store_each_use(b->store, from_us, fn, owner);
+    return e ? e : each_of_tail(b, from_us, INT64_MAX, fn, owner);
 }
 
 static int compare_texts(struct span a, struct span b)

@@ -33,6 +33,8 @@ enum err books_range(struct books *b, int64_t from_us, int64_t until_us, uint64_
 /* Rollups of buckets in [from_us, until_us), also of what was not flushed yet; both must be multiples of ROLLUP_US, or INT64_MIN/MAX. Several rows may
  * have the same dimensions. */
 enum err books_each_rollup(struct books *b, int64_t from_us, int64_t until_us, store_rollup_fn *fn, void *owner) MUST_CHECK;
+/* The same from from_us on, in no order, without key, model asked, tier, outcome, what is unpriced and seqs: they may be 0. Faster. */
+enum err books_each_use(struct books *b, int64_t from_us, store_rollup_fn *fn, void *owner) MUST_CHECK;
 /* Balances of the whole log, by account name then currency. */
 typedef enum err books_account_fn(void *owner, struct span account, struct span currency, money posted);
 enum err books_each_account(struct books *b, books_account_fn *fn, void *owner) MUST_CHECK;

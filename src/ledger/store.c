@@ -488,6 +488,11 @@ enum err store_each_rollup(struct store *s, int64_t from_us, int64_t until_us, s
     return scan(s, ROLLUP_EACH, VALUES(sql_integer(from_us), sql_integer(until_us)), take_rollup, &(struct rollup_scan){fn, owner});
 }
 
+enum err store_each_use(struct store *s, int64_t from_us, store_rollup_fn *fn, void *owner)
+{
+    return scan(s, ROLLUP_EACH_USE, VALUES(sql_integer(from_us)), take_rollup, &(struct rollup_scan){fn, owner});
+}
+
 enum err store_put_issuer(struct store *s, uint64_t issuer, uint64_t counter)
 {
     return RUN(s, ISSUER_PUT, sql_integer((int64_t)issuer), sql_integer((int64_t)counter));

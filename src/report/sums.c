@@ -103,7 +103,7 @@ static enum err on_rollup(void *owner, const struct rollup *r)
 
 enum err sums_read(struct sums *t, int64_t from_us)
 {
-    return books_each_rollup(t->books, from_us, INT64_MAX, on_rollup, t);
+    return books_each_use(t->books, from_us, on_rollup, t);
 }
 
 void sums_fini(struct sums *t)
