@@ -37,21 +37,21 @@ const char *api_operation(enum api a); /* OpenTelemetry gen_ai.operation.name: "
 
 /* ---- what the gateway must know of a request that passes through (filled by scan_request) ---- */
 
+/* As small as it can be: thousands of streams keep it. Offsets are into the body, which is never as long as 4 GiB. */
 struct request_facts {
     enum api api;
-    struct span model;          /* unescaped; lives in the arena or in the body */
-    size_t model_at, model_end; /* the value's bytes in the body, quotes included; 0,0 when absent */
     bool stream;
     bool wants_usage;           /* the client asked for usage on the stream */
-    size_t options_at, options_end; /* stream_options' value in the body, or 0,0 */
-    size_t usage_at, usage_end; /* stream_options.include_usage's value, or 0,0 */
-    size_t open_at;             /* just after the opening brace of the body */
     bool body_is_empty_object;
+    struct span model;          /* unescaped; lives in the arena or in the body */
+    uint32_t model_at, model_end; /* the value's bytes in the body, quotes included; 0,0 when absent */
+    uint32_t options_at, options_end; /* stream_options' value in the body, or 0,0 */
+    uint32_t usage_at, usage_end; /* stream_options.include_usage's value, or 0,0 */
+    uint32_t open_at;           /* just after the opening brace of the body */
+    unsigned media_n;           /* images, audio or files in the messages: an estimate from text alone is too low */
     int64_t output_tokens_max;  /* max_completion_tokens or max_tokens; -1 unsaid */
     int64_t choices;            /* n; 1 when unsaid */
     int64_t outputs;            /* texts that may be written and billed: the larger of n and best_of, for each prompt of a list */
-    bool has_media;             /* images, audio or files in the messages: an estimate from text alone is too low */
-    unsigned media_n;           /* how many */
     struct span service_tier;   /* as asked for, between the quotes, still escaped; or empty */
     struct span user;           /* of user, else safety_identifier: between the quotes, still escaped; or empty */
 };

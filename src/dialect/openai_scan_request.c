@@ -378,7 +378,6 @@ static enum err scan_request(struct arena *a, enum api api, struct span body, bo
         return e;
     s.facts.output_tokens_max = tokens_max(s.max_new, s.max_old);
     s.facts.outputs = (s.best_of > s.facts.choices ? s.best_of : s.facts.choices) * (s.prompts > 1 ? s.prompts : 1); /* a body's bytes bound it */
-    s.facts.has_media = s.facts.media_n > 0;
     s.facts.user = s.user.n ? s.user : s.safety_identifier;
     *ret = s.facts;
     return ERR_OK;

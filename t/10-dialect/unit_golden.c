@@ -128,7 +128,7 @@ static void say_facts(struct buf *b, const struct route *r, const struct http_he
         SAY(b, "deployment %.*s\n", SPAN_ARG(r->deployment));
     SAY(b, "model %.*s\nstream %s\nusage %s\n", SPAN_ARG(f->model), f->stream ? "yes" : "no", f->wants_usage ? "asked" : "not asked");
     SAY(b, "choices %lld\noutput tokens at most %lld\n", (long long)f->choices, (long long)f->output_tokens_max);
-    SAY(b, "media %s\nuser %.*s\n", f->has_media ? "yes" : "no", SPAN_ARG(f->user));
+    SAY(b, "media %s\nuser %.*s\n", f->media_n ? "yes" : "no", SPAN_ARG(f->user));
 }
 
 static void say_provider(struct buf *b, struct span title, const struct route *r, const struct request_facts *f, struct span body)
