@@ -17,7 +17,7 @@
 #include "report/walk.h"
 
 #define SPILL_BYTES (64u * KIB)
-#define ROW_BYTES_MAX (4u * MIB) /* what one step may write: a day's groups of a journal */
+#define ROW_BYTES_MAX (1024u * MIB) /* what one step may write: all groups of a day or hour, of which clients that name models make thousands */
 #define MARK "entente-export-end "
 #define MARK_BYTES_MAX 512
 

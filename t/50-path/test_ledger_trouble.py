@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Trouble with the ledger's files: what is damaged, gone, foreign or somebody else's is refused with a sentence, and left as it is."""
+import csv
+import http.client
+import json
 import os
 import shutil
 import sqlite3
@@ -140,6 +143,37 @@ def test_records_that_only_the_write_ahead_log_has_do_not_go_with_a_lost_file():
         with g:
             assert len(g.records(20)) == 20
             g.verify()
+
+
+# ---- names that clients choose ----
+
+ODD = ["a:b:c", "a/b/c", "two words", "ünï→日本", "q\"uo'te", "new\nline", "x" * 200, "=cmd()|' /C calc'!A0", "tab\tx", "%41", "-1", "@SUM(1)", "; comment", "::", "  lead",
+       "a  b", "{b}", "(p)", "[v]", "\\", "\x01", "é" * 60, "#", "a,b", "~other", "*"]
+
+
+def test_whatever_models_clients_name_the_books_can_be_read_by_everybody():
+    keys = "keys:\n  - {name: story, secret: env:STORY_KEY, department: 'de:pt \"1\"'}\n  - {name: 'k 2', secret: env:OTHER, party: 'part/y =x'}\n"
+    with Provider(answer()) as p, Shop({"one": p}, models="models: {'*': [{provider: one}]}\n", keys=False, config=keys, env={"OTHER": "sk-other"}) as g:
+        client = http.client.HTTPConnection("127.0.0.1", g.port)
+        names = ODD * 2 + ["model-%d-%s" % (n, "y" * 30) for n in range(4500)]
+        for n, name in enumerate(names):  # all in one hour, or nearly
+            client.request("POST", "/v1/chat/completions", json.dumps({"model": name, "messages": []}), g.headers(key="sk-other" if n % 2 else True))
+            answered = client.getresponse()
+            assert answered.read() and answered.status == 200, name
+        g.records(len(names))
+        g.verify()
+        out, data = os.path.join(g.folder, "out"), os.path.join(g.folder, "data")
+        for form, check in (("hledger", ["hledger", "-f", out, "check", "--strict"]), ("ledger", ["ledger", "--args-only", "-f", out, "balance"]),
+                            ("beancount", ["bean-check", out]), ("focus", None), ("csv", None)):
+            done = subprocess.run([ENTENTE, "ledger", "export", "--data", data, "--format", form, "--out", out], capture_output=True, text=True, check=False)
+            assert done.returncode == 0, done
+            if check and shutil.which(check[0]):
+                done = subprocess.run(check, capture_output=True, text=True, check=False)
+                assert done.returncode == 0 and "rror" not in done.stderr, done
+            if not check:
+                with open(out, newline="", encoding="utf-8") as f:
+                    head, *rows = csv.reader(f)
+                assert {len(r) for r in rows} == {len(head)} and not [c for r in rows for c in r if c[:1] in "=+@" and c]
 
 
 # ---- what a payment may be ----
