@@ -6,18 +6,15 @@
 #ifndef ENTENTE_IO_BACKEND_H
 #define ENTENTE_IO_BACKEND_H
 
-#include "io/disk.h"
+#include "io/loop.h"
 #include "io/resolve.h"
 #include "io/sock.h"
 
-/* What loop.c, sock.c and disk.c know of a world's objects: each world's own struct begins with it. */
+/* What loop.c and sock.c know of a world's objects: each world's own struct begins with it. */
 struct listener {
     struct loop *loop;
     sock_accept_fn *fn;
     void *owner;
-};
-struct disk_file {
-    const struct io_backend *backend;
 };
 
 struct io_backend {
@@ -47,11 +44,6 @@ struct io_backend {
 
     void (*resolve)(struct resolve *query);
     void (*resolve_cancel)(struct resolve *query);
-
-    enum err (*disk_open)(struct loop *l, const char *path, struct disk_file **ret);
-    enum err (*disk_append)(struct disk_file *f, struct span bytes);
-    enum err (*disk_sync)(struct disk_file *f);
-    void (*disk_close)(struct disk_file *f);
 };
 
 const struct io_backend *io_epoll(void);

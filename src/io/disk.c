@@ -1,124 +1,120 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Append-only files of the real world, and the thin front of the disk calls.
- * The complication is failure: a write that stopped halfway leaves a torn line, which is cut off again at once or, when even
- * that fails, before anything else is appended; and after a failed sync nothing about the file is certain, because the kernel
- * may have dropped the pages it could not write and will call the next sync a success. Only opening it anew ends that.
+ * The system's files, at places. The one complication: a file is only there for good once its directory says so, too.
  */
 #include "io/disk.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
+#include <limits.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "io/disk_world.h"
-#include "io/epoll.h"
-
-/*
- * Invariants:
- * 1. Bytes before end are whole appends. Bytes after end exist only while torn.
- * 2. Once doubtful, always doubtful: every append and sync fails.
- */
-struct epoll_disk_file {
-    struct disk_file base;
-    int fd;
-    off_t end;
-    bool torn;
-    bool doubtful;
-};
-
-enum err disk_open(struct loop *l, const char *path, struct disk_file **ret) { return loop_backend(l)->disk_open(l, path, ret); }
-enum err disk_append(struct disk_file *f, struct span bytes) { return f->backend->disk_append(f, bytes); }
-enum err disk_sync(struct disk_file *f) { return f->backend->disk_sync(f); }
-
-void disk_close(struct disk_file *f)
-{
-    if (f)
-        f->backend->disk_close(f);
-}
-
-/* A file size limit is to be an error like a full disk, not the death of the process. */
-static void ignore_file_size_signal(void)
+void disk_outlive_size_limits(void)
 {
     struct sigaction now;
     if (sigaction(SIGXFSZ, NULL, &now) == 0 && now.sa_handler == SIG_DFL)
         (void)signal(SIGXFSZ, SIG_IGN);
 }
 
-enum err epoll_disk_open(struct loop *l, const char *path, struct disk_file **ret)
+static int fd_of(void *file) { return *(int *)file; }
+
+bool disk_sync_directory_of(const char *path)
 {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
-    pthread_once(&once, ignore_file_size_signal);
-    int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+    char directory[PATH_MAX];
+    const char *slash = strrchr(path, '/');
+    int n = slash ? snprintf(directory, sizeof directory, "%.*s", slash == path ? 1 : (int)(slash - path), path)
+                  : snprintf(directory, sizeof directory, ".");
+    if (n < 0 || (size_t)n >= sizeof directory)
+        return false;
+    int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return false;
+    bool synced = fsync(fd) == 0 || errno == EINVAL; /* some file systems sync no directories */
+    close(fd);
+    return synced;
+}
+
+static enum err world_open(void *owner, const char *path, bool create, void **ret_file)
+{
     struct stat st;
-    struct epoll_disk_file *f = malloc(sizeof *f);
-    if (fd < 0 || !f || fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) || (st.st_size == 0 && !disk_sync_directory_of(path))) {
-        if (fd >= 0)
-            close(fd);
-        free(f);
+    int fd = open(path, O_RDWR | O_CLOEXEC | (create ? O_CREAT : 0), 0600);
+    if (fd < 0)
+        return errno == ENOENT && !create ? ERR_NOT_FOUND : ERR_DISK;
+    int *file = malloc(sizeof *file);
+    if (!file || fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) || (create && st.st_size == 0 && !disk_sync_directory_of(path))) {
+        close(fd);
+        free(file);
         return ERR_DISK;
     }
-    *f = (struct epoll_disk_file){.base.backend = io_epoll(), .fd = fd, .end = st.st_size};
-    *ret = &f->base;
+    *file = fd;
+    *ret_file = file;
     return ERR_OK;
 }
 
-static bool write_whole(int fd, struct span bytes)
+static enum err world_size(void *file, uint64_t *ret)
+{
+    struct stat st;
+    if (fstat(fd_of(file), &st) != 0)
+        return ERR_DISK;
+    *ret = (uint64_t)st.st_size;
+    return ERR_OK;
+}
+
+static enum err world_reserve(void *file, uint64_t bytes)
+{
+    if (ftruncate(fd_of(file), (off_t)bytes) != 0)
+        return ERR_DISK;
+    return bytes && posix_fallocate(fd_of(file), 0, (off_t)bytes) != 0 ? ERR_DISK : ERR_OK;
+}
+
+static enum err world_read(void *file, uint64_t at, void *into, size_t n)
+{
+    for (char *to = into; n;) {
+        ssize_t got = pread(fd_of(file), to, n, (off_t)at);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got <= 0)
+            return ERR_DISK;
+        to += got, at += (uint64_t)got, n -= (size_t)got;
+    }
+    return ERR_OK;
+}
+
+static enum err world_write(void *file, uint64_t at, struct span bytes)
 {
     while (bytes.n) {
-        ssize_t n = write(fd, bytes.p, bytes.n);
+        ssize_t n = pwrite(fd_of(file), bytes.p, bytes.n, (off_t)at);
         if (n < 0 && errno == EINTR)
             continue;
         if (n <= 0)
-            return false;
+            return ERR_DISK;
         bytes = span_from(bytes, (size_t)n);
+        at += (uint64_t)n;
     }
-    return true;
-}
-
-static bool cut_torn_tail(struct epoll_disk_file *f)
-{
-    int failed;
-    do
-        failed = ftruncate(f->fd, f->end);
-    while (failed && errno == EINTR);
-    f->torn = failed != 0;
-    return !failed;
-}
-
-enum err epoll_disk_append(struct disk_file *base, struct span bytes)
-{
-    struct epoll_disk_file *f = CONTAINER_OF(base, struct epoll_disk_file, base);
-    if (f->doubtful || (f->torn && !cut_torn_tail(f)))
-        return ERR_DISK;
-    if (!write_whole(f->fd, bytes)) {
-        (void)cut_torn_tail(f);
-        return ERR_DISK;
-    }
-    f->end += (off_t)bytes.n;
     return ERR_OK;
 }
 
-enum err epoll_disk_sync(struct disk_file *base)
+static enum err world_sync(void *file)
 {
-    struct epoll_disk_file *f = CONTAINER_OF(base, struct epoll_disk_file, base);
-    if (f->doubtful)
-        return ERR_DISK;
     int failed;
     do
-        failed = fdatasync(f->fd);
+        failed = fdatasync(fd_of(file));
     while (failed && errno == EINTR);
-    f->doubtful = failed != 0;
     return failed ? ERR_DISK : ERR_OK;
 }
 
-void epoll_disk_close(struct disk_file *base)
+static void world_close(void *file)
 {
-    struct epoll_disk_file *f = CONTAINER_OF(base, struct epoll_disk_file, base);
-    close(f->fd);
-    free(f);
+    close(fd_of(file));
+    free(file);
+}
+
+const struct disk_world *disk_world_system(void)
+{
+    static const struct disk_world world = {NULL, world_open, world_size, world_reserve, world_read, world_write, world_sync, world_close};
+    return &world;
 }

@@ -339,10 +339,6 @@ const struct io_backend *io_epoll(void)
         .close_sock = world_close_sock,
         .resolve = epoll_resolve,
         .resolve_cancel = epoll_resolve_cancel,
-        .disk_open = epoll_disk_open,
-        .disk_append = epoll_disk_append,
-        .disk_sync = epoll_disk_sync,
-        .disk_close = epoll_disk_close,
     };
     return &backend;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What the parts of the real world share: epoll.c (waiting, sockets), listen.c (listeners), resolve.c (c-ares), disk.c (files).
+ * What the parts of the real world share: epoll.c (waiting, sockets), listen.c (listeners), resolve.c (c-ares).
  * Nobody else includes this.
  */
 #ifndef ENTENTE_IO_EPOLL_H
@@ -44,10 +44,5 @@ void epoll_resolve_cancel(struct resolve *query);
 void epoll_resolver_ready(struct resolver *r, int fd, bool readable, bool writable);
 void epoll_resolver_free(struct resolver *r);
 
-/* disk.c */
-enum err epoll_disk_open(struct loop *l, const char *path, struct disk_file **ret) MUST_CHECK;
-enum err epoll_disk_append(struct disk_file *f, struct span bytes) MUST_CHECK;
-enum err epoll_disk_sync(struct disk_file *f) MUST_CHECK;
-void epoll_disk_close(struct disk_file *f);
 
 #endif

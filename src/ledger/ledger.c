@@ -550,6 +550,7 @@ enum err ledger_open(const struct ledger_options *o, struct ledger **ret, char w
     struct ledger *l = make(o);
     CHECK(!o->beside || !o->threaded);
     why[0] = 0;
+    disk_outlive_size_limits();
     enum err e = start(l, why);
     if (e)
         discard(l);

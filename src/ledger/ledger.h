@@ -12,7 +12,7 @@
 #ifndef ENTENTE_LEDGER_LEDGER_H
 #define ENTENTE_LEDGER_LEDGER_H
 
-#include "io/disk_world.h"
+#include "io/disk.h"
 #include "io/loop.h"
 #include "ledger/entry.h"
 #include "ledger/record.h"
@@ -71,7 +71,8 @@ struct ledger_options {
 
 enum ledger_state { LEDGER_OK, LEDGER_SPOOLING, LEDGER_FAILING };
 
-/* Opens or makes the store, recovers: applies the spool, books open holds as estimates, then starts the thread. why: a sentence for the operator. */
+/* Opens or makes the store, recovers: applies the spool, books open holds as estimates, then starts the thread. why: a sentence for the operator.
+ * SIGXFSZ is ignored from then on. */
 enum err ledger_open(const struct ledger_options *o, struct ledger **ret, char why[512]) MUST_CHECK;
 void ledger_close(struct ledger *l);    /* everything submitted is made durable first, as far as the disk lets us; a checkpoint is signed; accepts NULL */
 void ledger_abandon(struct ledger *l);  /* as a crash: nothing more is written; unthreaded only */

@@ -11,7 +11,7 @@
 
 #include "base/buf.h"
 #include "base/limits.h"
-#include "io/disk_world.h"
+#include "io/disk.h"
 
 #define SPOOL_ITEM_BYTES_MAX (16u * KIB)
 #define SPOOL_BYTES_MIN (64u * KIB)

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "io/disk_world.h"
+#include "io/disk.h"
 #include "ledger/store_schema.h"
 
 enum statement {

@@ -27,11 +27,9 @@ struct sim_options {
     uint32_t fault_bytes_most;
     uint64_t stall_most_ns;
     unsigned resolve_fail_ppm;
-    unsigned disk_append_ppm, disk_sync_ppm;  /* EIO */
-    uint64_t disk_room_bytes;                 /* of all files together; ENOSPC beyond */
 };
 struct sim_options sim_options_calm(void);   /* delays and splits, no faults */
-struct sim_options sim_options_stormy(void); /* a little of every network fault; the disk stays well */
+struct sim_options sim_options_stormy(void); /* a little of every fault */
 
 struct sim_world *sim_world_new(uint64_t seed, const struct sim_options *options); /* options NULL: calm */
 void sim_world_free(struct sim_world *w); /* every loop must be gone: CHECKed */
@@ -62,10 +60,6 @@ void sim_world_forget_name(struct sim_world *w, const char *host);
 /* The loop's wire: while cut, nothing arrives there or leaves from there, and nobody is told. */
 void sim_world_cut(struct loop *l, bool cut);
 void sim_world_reset_all(struct loop *l); /* resets each connection that ends there, as a crashing host's peers see it */
-
-/* Files live in the world, not in a loop. Bytes stay valid until the next append. */
-struct span sim_world_file(struct sim_world *w, const char *path);
-void sim_world_power_cut(struct sim_world *w); /* every file loses a random part of what was not synced */
 
 /* What happened. */
 unsigned sim_world_connections(const struct sim_world *w); /* with at least one open end */

@@ -8,7 +8,7 @@
 #ifndef ENTENTE_SIM_SIM_VFS_H
 #define ENTENTE_SIM_SIM_VFS_H
 
-#include "io/disk_world.h"
+#include "io/disk.h"
 
 struct sim_vfs;
 

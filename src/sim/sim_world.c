@@ -403,10 +403,6 @@ const struct io_backend *sim_backend(void)
         .close_sock = sim_close_sock,
         .resolve = world_resolve,
         .resolve_cancel = world_resolve_cancel,
-        .disk_open = sim_disk_open,
-        .disk_append = sim_disk_append,
-        .disk_sync = sim_disk_sync,
-        .disk_close = sim_disk_close,
     };
     return &backend;
 }
@@ -430,7 +426,6 @@ struct sim_options sim_options_calm(void)
         .short_write_ppm = 100000,
         .fault_bytes_most = 64 * KIB,
         .stall_most_ns = 2 * NS_PER_S,
-        .disk_room_bytes = UINT64_MAX,
     };
 }
 
@@ -474,7 +469,6 @@ void sim_world_free(struct sim_world *w)
     }
     CHECK(w->connections == 0);
     sim_world_forget_name(w, NULL);
-    sim_files_free(w);
     free(w->events);
     free(w);
 }

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The inside of the simulated world, shared by its parts: sim_world.c (clock, scheduler, names), sim_net.c (sockets) and
- * sim_disk.c (files). Nobody else includes this.
+ * The inside of the simulated world, shared by its parts: sim_world.c (clock, scheduler, names), sim_net.c (sockets). Nobody else includes this.
  */
 #ifndef ENTENTE_SIM_WORLD_H
 #define ENTENTE_SIM_WORLD_H
@@ -11,7 +10,6 @@
 
 struct sim_connection;
 struct sim_listener;
-struct sim_file;
 struct sim_name;
 
 enum sim_kind { SIM_SYN, SIM_SYN_ANSWER, SIM_DATA, SIM_FIN, SIM_RESET, SIM_NUDGE, SIM_RESOLVED };
@@ -65,7 +63,6 @@ struct sim_world {
     unsigned connections, connections_made;
     uint16_t next_port;
     struct sim_name *names;
-    struct sim_file *files;
     sim_trace_fn *trace;
     void *trace_owner;
 };
@@ -95,12 +92,5 @@ ssize_t sim_read(struct sock *s, void *into, size_t bytes);
 ssize_t sim_writev(struct sock *s, const struct iovec *parts, int n);
 void sim_shutdown_write(struct sock *s);
 void sim_close_sock(struct sock *s, bool reset);
-
-/* sim_disk.c */
-enum err sim_disk_open(struct loop *l, const char *path, struct disk_file **ret) MUST_CHECK;
-enum err sim_disk_append(struct disk_file *f, struct span bytes) MUST_CHECK;
-enum err sim_disk_sync(struct disk_file *f) MUST_CHECK;
-void sim_disk_close(struct disk_file *f);
-void sim_files_free(struct sim_world *w);
 
 #endif

@@ -775,54 +775,47 @@ TEST(names_are_asked_for_both_families_with_their_time_to_live)
 
 /* Files. */
 
-static struct span file_text(const char *path)
+TEST(what_was_written_at_a_place_is_there_when_the_file_is_opened_again)
 {
-    static char text[8192];
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    ssize_t n = fd >= 0 ? read(fd, text, sizeof text) : 0;
-    close(fd);
-    return span_of(text, n > 0 ? (size_t)n : 0);
-}
-
-TEST(appended_lines_stay_when_the_file_is_opened_again)
-{
-    struct loop *l = loop_new(io_epoll(), NULL);
-    struct disk_file *f;
-    const char *path = in_directory("journal");
-    for (int i = 0; i < 2; i++) {
-        REQUIRE(disk_open(l, path, &f) == ERR_OK);
-        EXPECT_EQ(disk_append(f, SPAN("one line\n")), ERR_OK);
-        EXPECT_EQ(disk_sync(f), ERR_OK);
-        disk_close(f);
-    }
-    EXPECT_SPAN(file_text(path), "one line\none line\n");
+    const struct disk_world *d = disk_world_system();
+    const char *path = in_directory("places");
+    char text[8] = "";
+    uint64_t size;
+    void *f;
+    EXPECT_EQ(d->open(d->owner, path, false, &f), ERR_NOT_FOUND);
+    REQUIRE(d->open(d->owner, path, true, &f) == ERR_OK);
+    EXPECT_EQ(d->reserve(f, 4096), ERR_OK);
+    EXPECT_EQ(d->write(f, 4090, SPAN("places")), ERR_OK);
+    EXPECT_EQ(d->sync(f), ERR_OK);
+    d->close(f);
+    REQUIRE(d->open(d->owner, path, false, &f) == ERR_OK);
+    EXPECT(d->size(f, &size) == ERR_OK && size == 4096);
+    EXPECT(d->read(f, 4090, text, 6) == ERR_OK && strcmp(text, "places") == 0);
+    EXPECT_EQ(d->read(f, 4091, text, 6), ERR_DISK); /* all of it, or an error */
+    d->close(f);
     struct stat st;
     EXPECT(stat(path, &st) == 0 && (st.st_mode & 0777) == 0600);
-    EXPECT_EQ(disk_open(l, in_directory("no/such/place"), &f), ERR_DISK);
-    EXPECT_EQ(disk_open(l, unit_directory(), &f), ERR_DISK);
-    loop_free(l);
+    EXPECT_EQ(d->open(d->owner, in_directory("no/such/place"), true, &f), ERR_DISK);
+    EXPECT_EQ(d->open(d->owner, unit_directory(), true, &f), ERR_DISK);
 }
 
-TEST(a_full_disk_leaves_no_torn_line_and_heals_when_space_is_back)
+TEST(a_limit_on_file_sizes_is_an_error_and_not_the_end_of_the_process)
 {
-    struct loop *l = loop_new(io_epoll(), NULL);
-    struct disk_file *f;
-    const char *path = in_directory("full");
-    REQUIRE(disk_open(l, path, &f) == ERR_OK);
-    EXPECT_EQ(disk_append(f, SPAN("first\n")), ERR_OK);
+    const struct disk_world *d = disk_world_system();
     struct rlimit before, small;
+    void *f;
+    disk_outlive_size_limits();
+    REQUIRE(d->open(d->owner, in_directory("full"), true, &f) == ERR_OK);
     getrlimit(RLIMIT_FSIZE, &before);
     small = before;
-    small.rlim_cur = 10; /* the next line fits only in part */
+    small.rlim_cur = 10;
     setrlimit(RLIMIT_FSIZE, &small);
-    EXPECT_EQ(disk_append(f, SPAN("second line\n")), ERR_DISK);
-    EXPECT_SPAN(file_text(path), "first\n");
-    EXPECT_EQ(disk_append(f, SPAN("abc\n")), ERR_OK);
+    EXPECT_EQ(d->write(f, 6, SPAN("beyond the limit")), ERR_DISK);
+    EXPECT_EQ(d->reserve(f, 4096), ERR_DISK);
+    EXPECT_EQ(d->write(f, 0, SPAN("within")), ERR_OK);
     setrlimit(RLIMIT_FSIZE, &before);
-    EXPECT_EQ(disk_append(f, SPAN("third\n")), ERR_OK);
-    EXPECT_SPAN(file_text(path), "first\nabc\nthird\n");
-    disk_close(f);
-    loop_free(l);
+    EXPECT_EQ(d->write(f, 6, SPAN("beyond the limit")), ERR_OK);
+    d->close(f);
 }
 
 UNIT_MAIN

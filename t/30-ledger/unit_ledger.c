@@ -6,6 +6,8 @@
 #include "ledger_rig.h"
 
 #include <pthread.h>
+#include <signal.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -631,6 +633,30 @@ TEST(without_a_spool_callers_are_told_and_what_they_sent_is_kept)
     log_set_level(LOG_INFO);
     REQUIRE(rig_audit(books_of(dir), "strict", &audit));
     EXPECT_EQ(audit.report.usage, 100);
+}
+
+/* ---- a limit on file sizes ---- */
+
+TEST(a_limit_on_file_sizes_is_told_to_callers_and_does_not_end_the_process)
+{
+    const char *dir = fresh("limited");
+    struct ledger_options o = {.dir = dir, .strict = true};
+    struct rlimit before, small;
+    signal(SIGXFSZ, SIG_DFL);
+    struct ledger *l = open_with(&o);
+    REQUIRE(l && getrlimit(RLIMIT_FSIZE, &before) == 0);
+    log_set_level(LOG_OFF);
+    small = (struct rlimit){100, before.rlim_max};
+    CHECK(setrlimit(RLIMIT_FSIZE, &small) == 0);
+    post(l, 0, 1, 0);
+    ledger_flush(l);
+    CHECK(setrlimit(RLIMIT_FSIZE, &before) == 0);
+    EXPECT_EQ(told[0], ERR_NOT_RECORDED);
+    ledger_close(l); /* what waited in memory is written after all */
+    log_set_level(LOG_INFO);
+    REQUIRE(rig_audit(books_of(dir), "limited", &audit));
+    EXPECT_EQ(audit.report.usage, 1);
+    signal(SIGXFSZ, SIG_DFL);
 }
 
 /* ---- odd values ---- */

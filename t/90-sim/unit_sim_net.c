@@ -5,7 +5,6 @@
  */
 #include "unit.h"
 
-#include "io/disk.h"
 #include "io/resolve.h"
 #include "io_end.h"
 #include "sim/sim_net.h"
@@ -348,51 +347,6 @@ TEST(names_come_from_the_table)
     EXPECT(known.error == ERR_OK && known.addresses == 2);
     EXPECT_STR(sock_address_text(&known.address[1], out, sizeof out).p, "10.9.0.2:443");
     EXPECT_EQ(unknown.error, ERR_DNS);
-    loop_free(l);
-    sim_world_free(w);
-}
-
-TEST(a_file_outlives_its_writer_and_a_power_cut_takes_only_what_was_not_synced)
-{
-    for (uint64_t seed = 1; seed <= 50; seed++) {
-        struct sim_world *w = sim_world_new(seed, NULL);
-        struct loop *l = sim_world_loop(w, "writer");
-        struct disk_file *f;
-        REQUIRE(disk_open(l, "/data/journal", &f) == ERR_OK);
-        EXPECT_EQ(disk_append(f, SPAN("safe\n")), ERR_OK);
-        EXPECT_EQ(disk_sync(f), ERR_OK);
-        EXPECT_EQ(disk_append(f, SPAN("perhaps\n")), ERR_OK);
-        sim_world_power_cut(w);
-        disk_close(f);
-        loop_free(l);
-        struct span left = sim_world_file(w, "/data/journal");
-        EXPECT(span_starts(left, SPAN("safe\n")) && span_starts(SPAN("safe\nperhaps\n"), left));
-        sim_world_free(w);
-    }
-}
-
-TEST(a_full_or_failing_disk_refuses_whole_lines)
-{
-    struct sim_options o = sim_options_calm();
-    o.disk_room_bytes = 10;
-    struct sim_world *w = sim_world_new(1, &o);
-    struct loop *l = sim_world_loop(w, "writer");
-    struct disk_file *f;
-    REQUIRE(disk_open(l, "journal", &f) == ERR_OK);
-    EXPECT_EQ(disk_append(f, SPAN("1234567\n")), ERR_OK);
-    EXPECT_EQ(disk_append(f, SPAN("too long\n")), ERR_DISK);
-    EXPECT_SPAN(sim_world_file(w, "journal"), "1234567\n");
-    sim_world_options(w)->disk_room_bytes = 100;
-    EXPECT_EQ(disk_append(f, SPAN("again\n")), ERR_OK);
-    sim_world_options(w)->disk_sync_ppm = 1000000;
-    EXPECT_EQ(disk_sync(f), ERR_DISK);
-    sim_world_options(w)->disk_sync_ppm = 0;
-    EXPECT_EQ(disk_append(f, SPAN("x\n")), ERR_DISK); /* doubtful until it is opened again */
-    disk_close(f);
-    REQUIRE(disk_open(l, "journal", &f) == ERR_OK);
-    EXPECT_EQ(disk_append(f, SPAN("x\n")), ERR_OK);
-    EXPECT_EQ(disk_sync(f), ERR_OK);
-    disk_close(f);
     loop_free(l);
     sim_world_free(w);
 }
