@@ -269,7 +269,9 @@ enum exchange_step exchange_hold(struct exchange *x)
     give_back(x); /* of the deployment that failed */
     if (!take_first(x, &worst))
         return EXCHANGE_REFUSE;
-    if (x->hold_for != first && x->hold_for == x->deployment)
+    if (x->hold_for != first && x->hold_for == x->deployment) {
+        x->hold_for = NULL;      /* or it would look as if something was still set aside for it */
         return attempt_again(x); /* the others were passed over: the one that failed is asked once more, but not at once */
+    }
     return submit(x, &worst);
 }

@@ -7,10 +7,11 @@ import os
 import shutil
 import sqlite3
 import subprocess
+from decimal import Decimal
 
 import pytest
-from stories import BUILD, ENTENTE, Provider, answer
-from test_money import Shop
+from stories import BUILD, ENTENTE, USAGE, Provider, answer, chunk, events, reset, sse
+from test_money import Shop, budget, cost
 
 CONFIG = """party: acme
 data: data
@@ -205,3 +206,25 @@ def test_payments_of_any_size_that_is_taken_leave_books_that_everybody_reads(sit
             done = subprocess.run(check, cwd=site, capture_output=True, text=True, check=False)
             assert done.returncode == 0, done
         os.unlink(site / "out")
+
+
+# ---- budgets, where deployments fail ----
+
+def spent_of(g, name):
+    return next(Decimal(b["spent"]) for b in g.status()["budgets"] if b["name"] == name)
+
+
+def test_a_retry_at_a_deployment_because_the_others_are_exhausted_is_held_and_counted():
+    limits = budget("limit: 1 USD") + "  - {name: P2, for: {provider: two}, limit: 0.000001 USD}\n"
+    with Provider(answer(500, {"error": {"message": "no"}}), answer()) as one, Provider(answer()) as two, Shop({"one": one, "two": two}, config=limits) as g:
+        assert g.ask()[0] == 200 and not two.requests and len(one.requests) == 2
+        assert spent_of(g, "B1") == cost(g.records(1)[0]) > 0
+
+
+def test_an_attempt_that_was_used_and_lost_leaves_less_for_the_next_at_the_same_deployment():
+    begun = events(end=False, then=reset)
+    with Provider(begun, events(sse(chunk("Hello", "stop"), chunk(usage=USAGE)))) as p, Shop({"one": p}, config=budget("limit: 0.00101 USD")) as g:
+        g.stream({"max_tokens": 100})  # worst: 0.001 and the prompt, which fits once
+        records = g.records(1) and g.records(lost=True)
+        spent = sum(cost(r) for r in records if "amount" in r.get("cost", {}))
+        assert 0 < spent == spent_of(g, "B1") and len(p.requests) == 1, records
