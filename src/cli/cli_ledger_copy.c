@@ -114,6 +114,16 @@ static int verify_copy(const struct cli_syntax *s, struct books *b, const char *
     return report.faults ? CLI_USAGE : CLI_DONE;
 }
 
+/* What a restore that was killed leaves is written anew. */
+static bool may_be_there(const char *name)
+{
+    static const char *const names[] = {".", "..", "ledger.key", "ledger.db.part", "ledger.db.part-journal"};
+    for (unsigned i = 0; i < COUNT_OF(names); i++)
+        if (strcmp(name, names[i]) == 0)
+            return true;
+    return false;
+}
+
 /* True when the directory is absent, or has nothing in it but a key. */
 static bool is_free(const char *path)
 {
@@ -122,7 +132,7 @@ static bool is_free(const char *path)
         return errno == ENOENT;
     bool free_of_all = true;
     for (const struct dirent *e; (e = readdir(d)) != NULL;)
-        free_of_all &= strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0 || strcmp(e->d_name, "ledger.key") == 0;
+        free_of_all &= may_be_there(e->d_name);
     closedir(d);
     return free_of_all;
 }

@@ -43,7 +43,7 @@ static const char pragmas[] = "PRAGMA trusted_schema = OFF; PRAGMA cell_size_che
 /* What a writer's connection is told, before the tables are made: the journal's mode is in the file. Extra, and before the mode is changed: a commit is on
  * the disk when it returns, and so is the end of the rollback journal by which the mode is changed. A power cut that brings it back would undo all. */
 static const char writer_pragmas[] = "PRAGMA synchronous = EXTRA; PRAGMA journal_mode = WAL; PRAGMA wal_autocheckpoint = 4000; "
-                                     "PRAGMA journal_size_limit = 67108864; PRAGMA cache_size = -512;";
+                                     "PRAGMA journal_size_limit = 67108864; PRAGMA cache_size = -128;";
 
 static enum err complain(struct store *s, enum err e, const char *sentence)
 {
@@ -613,12 +613,14 @@ static enum err copy_whole(struct store *s, const char *part, const char *to, vo
 
 enum err store_backup(struct store *s, const char *to, void (*progress)(void *owner, int done, int total), void *owner)
 {
-    char part[4096];
+    char part[4096], journal[sizeof part + sizeof "-journal"];
     if (access(to, F_OK) == 0)
         return complain(s, ERR_EXISTS, "the backup's file exists already: name one that does not");
     if (snprintf(part, sizeof part, "%s.part", to) >= (int)sizeof part)
         return complain(s, ERR_TOO_LARGE, "the backup's path is too long");
+    snprintf(journal, sizeof journal, "%s-journal", part);
     (void)unlink(part);
+    (void)unlink(journal);
     enum err e = copy_whole(s, part, to, progress, owner);
     (void)unlink(part);
     return e;

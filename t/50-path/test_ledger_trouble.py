@@ -109,6 +109,15 @@ def test_nothing_is_written_to_a_log_whose_end_is_gone(site, text):
     assert entente(site, "ledger", "verify", "--data", "data").returncode in (1, 2)
 
 
+def test_a_restore_that_was_killed_is_run_again(site):
+    (site / "restored").mkdir()
+    for name in ("ledger.db.part", "ledger.db.part-journal"):
+        (site / "restored" / name).write_bytes((site / "data/ledger.db").read_bytes()[:5000])
+    done = entente(site, "ledger", "restore", "--from", "data/ledger.db", "--data", "restored")
+    assert done.returncode == 0 and entente(site, "ledger", "verify", "--data", "restored").returncode == 0, done
+    assert not list((site / "restored").glob("*.part*"))
+
+
 def test_a_wrong_hash_that_the_next_checkpoint_would_be_made_of_is_found(site):
     db = sqlite3.connect(site / "data/ledger.db")
     frontier = bytearray(db.execute("SELECT value FROM meta WHERE key = 'frontier'").fetchone()[0])
