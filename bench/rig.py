@@ -202,8 +202,8 @@ def rss_bytes(pid):
     """Private and shared resident bytes of the process and its children, from smaps_rollup's Rss."""
     total = 0
     for member in tree(pid):
-        for line in open(f"/proc/{member}/status"):
-            if line.startswith("VmRSS:"):
+        for line in open(f"/proc/{member}/smaps_rollup"):  # exact; VmRSS of status is off by what each CPU has not handed in yet
+            if line.startswith("Rss:"):
                 total += int(line.split()[1]) * 1024
     return total
 

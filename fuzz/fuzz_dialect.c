@@ -155,7 +155,7 @@ static void try_answer(enum api api, struct span body)
     if (dialect->scan_answer(api, body, &notes) == ERR_OK)
         CHECK(json_check(body) == ERR_OK);
     for (unsigned i = 0; i < USAGE_CLASSES; i++)
-        CHECK(notes.usage.count[i] >= USAGE_UNKNOWN);
+        CHECK(notes.usage->count[i] >= USAGE_UNKNOWN);
     if (dialect->read_answer(&arena, api, body, &first))
         return;
     struct span written = write_answer(api, &first, &one);

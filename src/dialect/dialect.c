@@ -79,8 +79,7 @@ const char *provider_error_name(enum provider_error_class c)
 
 void answer_notes_init(struct answer_notes *n, struct arena *arena)
 {
-    *n = (struct answer_notes){.arena = arena, .provider_cost_nano = -1};
-    usage_init(&n->usage);
+    *n = (struct answer_notes){.usage = usage_unknown(), .arena = arena, .provider_cost_nano = -1};
 }
 
 /* ---- routes ---- */

@@ -113,6 +113,14 @@ static enum err scan_finish(struct answer_scan *s)
     return e;
 }
 
+/* Some hosts say it with every event: there is one place for it. */
+static void note_usage(struct answer_notes *notes, const struct usage *said)
+{
+    struct usage *kept = notes->usage == usage_unknown() ? ARENA_NEW(notes->arena, struct usage) : (struct usage *)(uintptr_t)notes->usage;
+    *kept = *said;
+    notes->usage = kept;
+}
+
 static enum err scan_usage(struct answer_scan *s)
 {
     struct openai_usage u;
@@ -123,7 +131,7 @@ static enum err scan_usage(struct answer_scan *s)
         return e;
     s->usage_found = true;
     if (u.usage.source == USAGE_SOURCE_REPORTED)
-        s->notes->usage = u.usage;
+        note_usage(s->notes, &u.usage);
     if (u.cost_nano >= 0)
         s->notes->provider_cost_nano = u.cost_nano;
     return ERR_OK;
@@ -295,7 +303,7 @@ static enum err scan_whole(struct answer_scan *s, enum api api, struct span text
     struct json_string key;
     s->notes = notes;
     s->api = api;
-    s->wants_text = notes->on_text && notes->usage.source != USAGE_SOURCE_REPORTED;
+    s->wants_text = notes->on_text && notes->usage->source != USAGE_SOURCE_REPORTED;
     enum err e;
     if (pass_lead(s, text)) {
         e = scan_choice_list(s);

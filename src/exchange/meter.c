@@ -108,8 +108,8 @@ bool meter_was_used(const struct exchange *x)
 
 static void settle_usage(struct exchange *x, struct usage *u)
 {
-    if (x->attempts_n && x->notes.usage.source == USAGE_SOURCE_REPORTED) {
-        *u = x->notes.usage;
+    if (x->attempts_n && x->notes.usage->source == USAGE_SOURCE_REPORTED) {
+        *u = *x->notes.usage;
     } else if (meter_was_used(x)) {
         u->source = USAGE_SOURCE_ESTIMATED;
         u->count[USAGE_INPUT] = meter_count_input(x, x->deployment->encoding);

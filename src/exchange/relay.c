@@ -359,7 +359,7 @@ static void end_events(struct exchange *x)
         return;
     }
     /* Without [DONE] a stream is whole when its choices finished: several providers never send the marker. */
-    bool spoke = x->relayed || x->notes.usage.source == USAGE_SOURCE_REPORTED;
+    bool spoke = x->relayed || x->notes.usage->source == USAGE_SOURCE_REPORTED;
     if (spoke && (x->notes.done || x->notes.choices_finished))
         finish_well(x);
     else

@@ -16,11 +16,15 @@ static const struct {
 #undef USAGE
 };
 
+const struct usage *usage_unknown(void)
+{
+    static const struct usage unknown = {.count = {[0 ... USAGE_CLASSES - 1] = USAGE_UNKNOWN}};
+    return &unknown;
+}
+
 void usage_init(struct usage *u)
 {
-    for (unsigned i = 0; i < USAGE_CLASSES; i++)
-        u->count[i] = USAGE_UNKNOWN;
-    u->source = USAGE_SOURCE_UNKNOWN;
+    *u = *usage_unknown();
 }
 
 const char *usage_class_name(enum usage_class c)

@@ -32,6 +32,7 @@ struct usage {
 enum usage_side { USAGE_SIDE_INPUT, USAGE_SIDE_OUTPUT, USAGE_SIDE_OTHER };
 
 void usage_init(struct usage *u);                         /* all unknown */
+const struct usage *usage_unknown(void);                  /* such a one, for who points at one */
 const char *usage_class_name(enum usage_class c);
 enum usage_side usage_class_side(enum usage_class c);
 const char *usage_source_name(enum usage_source s);       /* "unknown", "reported", "estimated", "none" */

@@ -309,8 +309,8 @@ TEST(no_chunk_is_judged_by_the_one_before)
                 openai->scan_event(API_OPENAI_CHAT, span_of(chunks[second], n), &after, &is);
                 bool same = is.verdict == should_be.verdict && is.cut_at == should_be.cut_at && is.cut_end == should_be.cut_end &&
                             span_eq(is.error_message, should_be.error_message) && strcmp(text[0], text[1]) == 0 &&
-                            alone.usage.source == after.usage.source &&
-                            memcmp(alone.usage.count, after.usage.count, sizeof alone.usage.count) == 0 && alone.finish == after.finish &&
+                            alone.usage->source == after.usage->source &&
+                            memcmp(alone.usage->count, after.usage->count, sizeof alone.usage->count) == 0 && alone.finish == after.finish &&
                             alone.choices_finished == after.choices_finished && alone.content_seen == after.content_seen &&
                             alone.error_seen == after.error_seen && span_eq(alone.model_served, after.model_served) &&
                             span_eq(alone.service_tier, after.service_tier);
@@ -413,16 +413,16 @@ TEST(no_token_is_counted_twice_or_lost)
         int before = unit_failures;
         snprintf(data, sizeof data, "{\"choices\":[],\"usage\":%s}", table[i].usage);
         scan(data, &notes);
-        EXPECT_EQ(notes.usage.count[USAGE_INPUT], table[i].input);
-        EXPECT_EQ(notes.usage.count[USAGE_CACHE_READ], table[i].cache_read);
-        EXPECT_EQ(notes.usage.count[USAGE_CACHE_WRITE], table[i].cache_write);
-        EXPECT_EQ(notes.usage.count[USAGE_INPUT_AUDIO], table[i].in_audio);
-        EXPECT_EQ(notes.usage.count[USAGE_INPUT_IMAGE], table[i].in_image);
-        EXPECT_EQ(notes.usage.count[USAGE_OUTPUT], table[i].output);
-        EXPECT_EQ(notes.usage.count[USAGE_REASONING], table[i].reasoning);
-        EXPECT_EQ(notes.usage.count[USAGE_OUTPUT_AUDIO], table[i].out_audio);
+        EXPECT_EQ(notes.usage->count[USAGE_INPUT], table[i].input);
+        EXPECT_EQ(notes.usage->count[USAGE_CACHE_READ], table[i].cache_read);
+        EXPECT_EQ(notes.usage->count[USAGE_CACHE_WRITE], table[i].cache_write);
+        EXPECT_EQ(notes.usage->count[USAGE_INPUT_AUDIO], table[i].in_audio);
+        EXPECT_EQ(notes.usage->count[USAGE_INPUT_IMAGE], table[i].in_image);
+        EXPECT_EQ(notes.usage->count[USAGE_OUTPUT], table[i].output);
+        EXPECT_EQ(notes.usage->count[USAGE_REASONING], table[i].reasoning);
+        EXPECT_EQ(notes.usage->count[USAGE_OUTPUT_AUDIO], table[i].out_audio);
         EXPECT_EQ(notes.provider_cost_nano, table[i].cost);
-        EXPECT_EQ(notes.usage.source, table[i].input < 0 && table[i].output < 0 ? USAGE_SOURCE_UNKNOWN : USAGE_SOURCE_REPORTED);
+        EXPECT_EQ(notes.usage->source, table[i].input < 0 && table[i].output < 0 ? USAGE_SOURCE_UNKNOWN : USAGE_SOURCE_REPORTED);
         if (unit_failures != before)
             printf("# ^ %s\n", table[i].usage);
     }
@@ -434,9 +434,9 @@ TEST(usage_in_a_corner_is_found)
     struct answer_notes notes;
     begin();
     EXPECT_EQ(scan("{\"choices\":[{\"delta\":{},\"usage\":{\"prompt_tokens\":3,\"completion_tokens\":4}}]}", &notes), EVENT_PASS); /* Moonshot */
-    EXPECT_EQ(notes.usage.count[USAGE_OUTPUT], 4);
+    EXPECT_EQ(notes.usage->count[USAGE_OUTPUT], 4);
     EXPECT_EQ(scan("{\"choices\":[{\"delta\":{}}],\"x_groq\":{\"id\":\"r\",\"usage\":{\"prompt_tokens\":3,\"completion_tokens\":5}}}", &notes), EVENT_PASS);
-    EXPECT_EQ(notes.usage.count[USAGE_OUTPUT], 5);
+    EXPECT_EQ(notes.usage->count[USAGE_OUTPUT], 5);
     end();
 }
 

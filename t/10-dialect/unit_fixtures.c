@@ -280,7 +280,7 @@ static void scan_plain(struct fixture *f)
         return;
     }
     EXPECT_EQ(e, ERR_OK);
-    expect_usage(last_usage(t, NULL), &notes.usage, f->api);
+    expect_usage(last_usage(t, NULL), notes.usage, f->api);
     EXPECT_SPAN(notes.model_served, tree_text(tree_get(t, "model")));
     EXPECT(f->api == API_OPENAI_EMBEDDINGS || notes.finish != FINISH_NONE);
     EXPECT(notes.content_seen);
@@ -327,8 +327,8 @@ static void scan_in_two(const struct fixture *f, size_t cut, struct verdicts *v)
 static bool same_notes(const struct verdicts *a, const struct verdicts *b)
 {
     return a->events == b->events && a->shown == b->shown && memcmp(a->kinds, b->kinds, sizeof a->kinds) == 0 &&
-           memcmp(a->notes.usage.count, b->notes.usage.count, sizeof a->notes.usage.count) == 0 &&
-           a->notes.usage.source == b->notes.usage.source && a->notes.finish == b->notes.finish &&
+           memcmp(a->notes.usage->count, b->notes.usage->count, sizeof a->notes.usage->count) == 0 &&
+           a->notes.usage->source == b->notes.usage->source && a->notes.finish == b->notes.finish &&
            a->notes.choices_finished == b->notes.choices_finished && a->notes.done == b->notes.done &&
            a->notes.content_seen == b->notes.content_seen && a->notes.error_seen == b->notes.error_seen &&
            a->notes.provider_cost_nano == b->notes.provider_cost_nano && span_eq(a->notes.model_served, b->notes.model_served);
@@ -396,7 +396,7 @@ static void scan_stream(struct fixture *f)
     EXPECT_EQ(v.notes.done, done);
     EXPECT_EQ(v.notes.error_seen, error);
     EXPECT_EQ(v.notes.finish != FINISH_NONE, finish);
-    expect_usage(usage, &v.notes.usage, f->api);
+    expect_usage(usage, v.notes.usage, f->api);
 }
 
 TEST(the_usage_of_a_stream_is_what_the_provider_reported) { WALK_OR_SKIP(scan_stream); }

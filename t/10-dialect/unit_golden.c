@@ -156,10 +156,10 @@ static void say_provider(struct buf *b, struct span title, const struct route *r
 
 static void say_notes(struct buf *b, const struct answer_notes *n)
 {
-    SAY(b, "usage %s\n", usage_source_name(n->usage.source));
+    SAY(b, "usage %s\n", usage_source_name(n->usage->source));
     for (unsigned i = 0; i < USAGE_CLASSES; i++)
-        if (n->usage.count[i] >= 0)
-            SAY(b, "  %s %lld\n", usage_class_name(i), (long long)n->usage.count[i]);
+        if (n->usage->count[i] >= 0)
+            SAY(b, "  %s %lld\n", usage_class_name(i), (long long)n->usage->count[i]);
     SAY(b, "finish %s, %u choices\n", finish_reason_name(n->finish), n->choices_finished);
     SAY(b, "%s, %s%s\n", n->done ? "done" : "not done", n->content_seen ? "content" : "no content", n->error_seen ? ", error" : "");
     SAY(b, "served by %.*s\n", SPAN_ARG(n->model_served));
