@@ -74,7 +74,7 @@ struct answer_notes {
     bool error_seen;            /* an error inside a 200 */
     struct span model_served;   /* in arena, when the provider named it; set once */
     struct span service_tier;   /* likewise: the tier that served, e.g. "default", "flex", "priority" */
-    struct arena *arena;        /* for usage, model_served, service_tier */
+    struct arena *arena;        /* for usage, model_served, service_tier; NULL: they are not kept */
     int64_t provider_cost_nano; /* the provider's own stated cost in 10^-9 USD; -1 when it states none */
     /* Text of the answer for an estimate; called for each piece while no usage was reported, so for a whole answer always (usage stands behind
        the text there). Whole JSON strings, each: no escape is cut. NULL: not wanted. */

@@ -130,7 +130,7 @@ static enum err scan_usage(struct answer_scan *s)
     if (e)
         return e;
     s->usage_found = true;
-    if (u.usage.source == USAGE_SOURCE_REPORTED)
+    if (u.usage.source == USAGE_SOURCE_REPORTED && s->notes->arena)
         note_usage(s->notes, &u.usage);
     if (u.cost_nano >= 0)
         s->notes->provider_cost_nano = u.cost_nano;

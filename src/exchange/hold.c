@@ -66,6 +66,13 @@ static struct worst worst_case(struct exchange *x, int64_t input)
 
 /* ---- the budgets ---- */
 
+/* Budgets and books must mean the same month, also where the clock jumps over its end. */
+static int64_t booked_now_us(const struct exchange *x)
+{
+    const struct exchanger_options *o = &x->owner->options;
+    return o->ledger ? ledger_time_us(o->ledger, loop_now_ns(o->loop)) : loop_wall_us(o->loop);
+}
+
 static struct budget_facts budget_facts(const struct exchange *x, const struct price_line *buy)
 {
     return (struct budget_facts){
@@ -75,7 +82,7 @@ static struct budget_facts budget_facts(const struct exchange *x, const struct p
         .provider = span_str(x->hold_for->provider->name),
         .seller = buy ? span_str(buy->book->seller) : SPAN_NONE,
         .model = x->facts->model,
-        .now_us = loop_wall_us(x->owner->options.loop),
+        .now_us = booked_now_us(x),
     };
 }
 

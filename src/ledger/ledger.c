@@ -536,6 +536,7 @@ static enum err start(struct ledger *l, char why[512])
         spool_close(l->spool);
         l->spool = NULL;
     }
+    (void)ledger_clock_us(l); /* others may ask for it before the first commit */
     ledger_publish(l);
     if (l->options.loop && !l->options.threaded)
         timer_init(&l->timer, l->options.loop, on_timer, l);

@@ -79,6 +79,9 @@ void ledger_abandon(struct ledger *l);  /* as a crash: nothing more is written; 
 
 void ledger_submit(struct ledger *l, struct ledger_ticket *t); /* any thread; never blocks on the disk */
 bool ledger_is_admitting(struct ledger *l); /* any thread, cheap: false when new requests must be refused */
+/* The time at which the ledger would book what happens at this moment of the monotonic clock: Unix time, but for a clock that was set back, or jumped ahead
+ * a moment ago. What must agree with the books about the period (budgets) asks for it; any thread, cheap. */
+int64_t ledger_time_us(struct ledger *l, uint64_t monotonic_ns);
 void ledger_flush(struct ledger *l);    /* waits until all that was submitted so far is done, one way or the other */
 
 struct ledger_status {

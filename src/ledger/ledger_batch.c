@@ -51,7 +51,14 @@ int64_t ledger_clock_us(struct ledger *l)
 {
     int64_t now_us = believed_us(l), last_us = l->projection.booked_us;
     now_us = now_us < 0 ? 0 : now_us > ENTRY_TIME_MAX ? ENTRY_TIME_MAX : now_us;
-    return now_us > last_us ? now_us : last_us;
+    now_us = now_us > last_us ? now_us : last_us;
+    atomic_store_explicit(&l->distance_us, now_us - (int64_t)(ledger_now_ns(l) / NS_PER_US), memory_order_relaxed);
+    return now_us;
+}
+
+int64_t ledger_time_us(struct ledger *l, uint64_t monotonic_ns)
+{
+    return (int64_t)(monotonic_ns / NS_PER_US) + atomic_load_explicit(&l->distance_us, memory_order_relaxed);
 }
 
 /* ---- transactions ---- */

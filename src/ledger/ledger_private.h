@@ -64,6 +64,7 @@ struct ledger {
     struct ledger_status published;
 
     atomic_bool admitting;
+    atomic_int_fast64_t distance_us; /* time as it was booked at the last commit, less the monotonic clock then */
 
     /* the writer's alone */
     pthread_t thread;

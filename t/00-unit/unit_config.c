@@ -509,7 +509,7 @@ TEST(budgets_and_the_ledger_arrive_as_they_were_written)
 TEST(the_ledgers_values_are_checked)
 {
     static const struct row rows[] = {
-        {"durability: certain\n", "3:13: \"durability\" must be standard or strict, not \"certain\""},
+        {"durability: certain\n", "3:13: \"durability\" must be standard, strict or none, not \"certain\""},
         {"ledger: {zone: Mars}\n", "3:16: this system knows no time zone \"Mars\": write a name such as UTC or Europe/Paris (package tzdata has them)"},
         {"ledger: {keep: 1h}\n", "3:16: \"keep\" must lie between 1d and 36500d, and is \"1h\""},
         {"ledger: {spool: much}\n", "3:17: \"spool\" must be a size such as 64MiB (B, KiB, MiB, GiB), not \"much\""},
