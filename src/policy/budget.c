@@ -338,7 +338,7 @@ static void notice_tell(const struct budget_book *k, const struct notice *n)
 }
 
 /* Tells without the lock, and lets the counters go. Called with the lock, leaves it. */
-static void unlock_and_tell(struct budget_book *k, const struct notice *notices, unsigned n)
+static void unlock_and_tell(struct budget_book *k, struct notice *notices, unsigned n)
 {
     for (unsigned i = 0; i < n; i++)
         notices[i].counter->holds++;
