@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "dialect/json_out.h"
 #include "report/figure.h"
+#include "report/json_member.h"
 #include "report/reconcile.h"
 
 #define TIME_BYTES 20
@@ -257,24 +258,6 @@ enum err reconcile_write_text(const struct reconciliation *r, const struct recon
 
 /* ---- JSON ---- */
 
-static void member_text(struct json_out *o, const char *key, struct span text)
-{
-    json_out_key(o, key);
-    json_out_string(o, text.p ? text : SPAN(""));
-}
-
-static void member_time(struct json_out *o, const char *key, int64_t at_us)
-{
-    char text[CLOCK_RFC3339_BYTES];
-    member_text(o, key, clock_rfc3339_us(text, at_us));
-}
-
-static void member_decimal(struct json_out *o, const char *key, money m)
-{
-    char digits[MONEY_TEXT_BYTES];
-    member_text(o, key, money_format(digits, m, 0));
-}
-
 static void member_int(struct json_out *o, const char *key, int64_t n)
 {
     json_out_key(o, key);
@@ -287,33 +270,33 @@ static void member_side(struct json_out *o, const char *key, const struct reconc
     json_out_open(o, '{');
     member_int(o, "rows", s->rows);
     if (s->has_quantity)
-        member_decimal(o, "quantity", s->quantity);
+        json_member_decimal(o, "quantity", s->quantity);
     if (s->has_cost && !s->mixed) {
-        member_decimal(o, "cost", s->cost);
-        member_text(o, "currency", span_str(s->currency));
+        json_member_decimal(o, "cost", s->cost);
+        json_member_text(o, "currency", span_str(s->currency));
     }
     if (s->has_quantity && reconcile_price(s) != PRICE_NONE)
-        member_decimal(o, "price_per_million", (money)reconcile_price(s) * 1000000);
+        json_member_decimal(o, "price_per_million", (money)reconcile_price(s) * 1000000);
     json_out_close(o, '}');
 }
 
 static void write_cell(struct json_out *o, const struct reconciliation *r, const struct reconcile_cell *c)
 {
     json_out_open(o, '{');
-    member_time(o, "from", c->from_us);
-    member_time(o, "until", c->until_us);
-    member_text(o, "model", r->models[c->model].name);
-    member_text(o, "class", span_str(c->usage == RECONCILE_ALL ? "" : usage_name(c->usage)));
-    member_text(o, "cause", span_str(reconcile_cause_name(c->cause)));
+    json_member_time(o, "from", c->from_us);
+    json_member_time(o, "until", c->until_us);
+    json_member_text(o, "model", r->models[c->model].name);
+    json_member_text(o, "class", span_str(c->usage == RECONCILE_ALL ? "" : usage_name(c->usage)));
+    json_member_text(o, "cause", span_str(reconcile_cause_name(c->cause)));
     member_side(o, "ours", &c->ours);
     member_side(o, "theirs", &c->theirs);
     if (c->compares_quantity)
-        member_decimal(o, "quantity_off", c->quantity_off);
+        json_member_decimal(o, "quantity_off", c->quantity_off);
     if (c->compares_cost)
-        member_decimal(o, "cost_off", c->cost_off);
+        json_member_decimal(o, "cost_off", c->cost_off);
     if (c->estimated || c->recovered) {
-        member_decimal(o, "estimated", c->estimated);
-        member_decimal(o, "recovered", c->recovered);
+        json_member_decimal(o, "estimated", c->estimated);
+        json_member_decimal(o, "recovered", c->recovered);
     }
     json_out_close(o, '}');
 }
@@ -327,8 +310,8 @@ static void write_totals(struct json_out *o, const struct reconciliation *r)
         const struct reconcile_cell *c = &r->cells[i];
         i = read_total(r, i, &t);
         json_out_open(o, '{');
-        member_text(o, "model", r->models[c->model].name);
-        member_text(o, "class", span_str(c->usage == RECONCILE_ALL ? "" : usage_name(c->usage)));
+        json_member_text(o, "model", r->models[c->model].name);
+        json_member_text(o, "class", span_str(c->usage == RECONCILE_ALL ? "" : usage_name(c->usage)));
         member_side(o, "ours", &t.ours);
         member_side(o, "theirs", &t.theirs);
         member_int(o, "places", t.cells);
@@ -346,11 +329,11 @@ static void write_models(struct json_out *o, const struct reconciliation *r)
         const struct reconcile_model *m = &r->models[i];
         json_out_open(o, '{');
         if (m->is_ours)
-            member_text(o, "ours", m->name);
+            json_member_text(o, "ours", m->name);
         if (m->is_theirs)
-            member_text(o, "theirs", m->is_ours ? m->theirs : m->name);
+            json_member_text(o, "theirs", m->is_ours ? m->theirs : m->name);
         if (m->candidates.n)
-            member_text(o, "perhaps", m->candidates);
+            json_member_text(o, "perhaps", m->candidates);
         json_out_close(o, '}');
     }
     json_out_close(o, ']');
@@ -362,11 +345,11 @@ static void write_others(struct json_out *o, const struct reconcile_export *x)
     json_out_open(o, '[');
     for (unsigned i = 0; i < x->others_n; i++) {
         json_out_open(o, '{');
-        member_text(o, "text", x->others[i].text);
+        json_member_text(o, "text", x->others[i].text);
         member_int(o, "rows", x->others[i].rows);
         if (x->others[i].currency[0]) {
-            member_decimal(o, "cost", x->others[i].cost);
-            member_text(o, "currency", span_str(x->others[i].currency));
+            json_member_decimal(o, "cost", x->others[i].cost);
+            json_member_text(o, "currency", span_str(x->others[i].currency));
         }
         json_out_close(o, '}');
     }
@@ -397,10 +380,10 @@ enum err reconcile_write_json(const struct reconciliation *r, const struct recon
 {
     struct json_out o = json_out_begin(out);
     json_out_open(&o, '{');
-    member_text(&o, "provider", provider);
-    member_text(&o, "format", span_str(x->format));
-    member_time(&o, "from", r->from_us);
-    member_time(&o, "until", r->until_us);
+    json_member_text(&o, "provider", provider);
+    json_member_text(&o, "format", span_str(x->format));
+    json_member_time(&o, "from", r->from_us);
+    json_member_time(&o, "until", r->until_us);
     member_int(&o, "places", r->cells_n);
     member_int(&o, "unexplained", reconcile_unexplained(r));
     write_causes(&o, r);

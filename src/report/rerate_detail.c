@@ -7,6 +7,7 @@
 #include "base/digest.h"
 #include "base/limits.h"
 #include "dialect/json_out.h"
+#include "report/json_member.h"
 #include "report/rerate.h"
 
 #define DETAIL_BYTES_MAX (14u * KIB)
@@ -25,18 +26,6 @@ static enum err amount_of(const struct price_line *line, const int64_t *count, m
 
 /* ---- writing ---- */
 
-static void write_text(struct json_out *o, const char *key, struct span text)
-{
-    json_out_key(o, key);
-    json_out_string(o, text.p ? text : SPAN(""));
-}
-
-static void write_money(struct json_out *o, const char *key, money m)
-{
-    char digits[MONEY_TEXT_BYTES];
-    write_text(o, key, money_format_integer(digits, m));
-}
-
 static void write_price(struct json_out *o, const char *key, const struct price_line *line)
 {
     char hex[2 * PRICE_DIGEST_BYTES + 1];
@@ -47,11 +36,11 @@ static void write_price(struct json_out *o, const char *key, const struct price_
     }
     digest_hex(line->digest, sizeof line->digest, hex);
     json_out_open(o, '{');
-    write_text(o, "digest", span_str(hex));
-    write_text(o, "book", span_str(line->book->name));
-    write_text(o, "seller", span_str(line->book->seller));
-    write_text(o, "currency", span_str(line->book->currency));
-    write_text(o, "text", span_str(line->text));
+    json_member_text(o, "digest", span_str(hex));
+    json_member_text(o, "book", span_str(line->book->name));
+    json_member_text(o, "seller", span_str(line->book->seller));
+    json_member_text(o, "currency", span_str(line->book->currency));
+    json_member_text(o, "text", span_str(line->text));
     json_out_close(o, '}');
 }
 
@@ -87,17 +76,17 @@ enum err rerate_write_detail(struct arena *a, const struct rerate_detail *d, str
     buf_init(&b, DETAIL_BYTES_MAX);
     struct json_out o = json_out_begin(&b);
     json_out_open(&o, '{');
-    write_text(&o, "leg", d->sell ? SPAN("sell") : SPAN("buy"));
-    write_text(&o, "provider", d->provider);
-    write_text(&o, "model", d->model);
-    write_text(&o, "buyer", d->buyer);
-    write_text(&o, "period", span_str(d->sum.period));
+    json_member_text(&o, "leg", d->sell ? SPAN("sell") : SPAN("buy"));
+    json_member_text(&o, "provider", d->provider);
+    json_member_text(&o, "model", d->model);
+    json_member_text(&o, "buyer", d->buyer);
+    json_member_text(&o, "period", span_str(d->sum.period));
     json_out_key(&o, "entries");
     json_out_int(&o, d->sum.entries);
     write_price(&o, "old", d->old_line);
     write_price(&o, "new", d->new_line);
-    write_money(&o, "old_amount", old_amount);
-    write_money(&o, "new_amount", new_amount);
+    json_member_money(&o, "old_amount", old_amount);
+    json_member_money(&o, "new_amount", new_amount);
     write_sums(&o, &d->sum);
     json_out_close(&o, '}');
     e = json_out_end(&o);
