@@ -416,9 +416,9 @@ static void get_entry(struct reader *r, struct entry *e)
 
 enum err entry_decode(struct span body, struct entry *ret)
 {
-    struct reader r = {.at = (const uint8_t *)body.p, .end = (const uint8_t *)body.p + body.n};
-    if (body.n > ENTRY_BODY_BYTES_MAX)
+    if (body.n == 0 || body.n > ENTRY_BODY_BYTES_MAX)
         return ERR_SYNTAX;
+    struct reader r = {.at = (const uint8_t *)body.p, .end = (const uint8_t *)body.p + body.n};
     ret->kind = (enum entry_kind)get(&r, ENTRY_SUMMARY);
     r.bad |= get(&r, FORM_VERSION) != FORM_VERSION;
     if (!r.bad)
