@@ -10,12 +10,11 @@ static bool is_special(char c, const char *special) { return (unsigned char)c < 
 
 static enum err put_safe(struct buf *out, struct span text, const char *special, unsigned bytes_max)
 {
-    const char *end = text.p + text.n;
     enum err e = ERR_OK;
-    for (const char *at = text.p; text.n && at < end && !e;) {
-        unsigned n = is_special(*at, special) ? 0 : json_utf8_bytes(at, end);
-        e = n && n <= bytes_max ? buf_append(out, span_of(at, n)) : buf_printf(out, "%%%02X", (unsigned)(unsigned char)*at);
-        at += n && n <= bytes_max ? n : 1;
+    while (text.n && !e) {
+        unsigned n = is_special(*text.p, special) ? 0 : json_utf8_bytes(text.p, text.p + text.n);
+        e = n && n <= bytes_max ? buf_append(out, span_of(text.p, n)) : buf_printf(out, "%%%02X", (unsigned)(unsigned char)*text.p);
+        text = span_from(text, n && n <= bytes_max ? n : 1);
     }
     return e;
 }
