@@ -100,7 +100,9 @@ static inline void gateway_worker(struct gateway_world *g)
 {
     const char *why = "";
     struct sock_address at = address_of(GATEWAY_ADDRESS);
-    sim_books_open(&g->books, g->gateway_loop);
+    char said[512] = "";
+    sim_books_init(&g->books, 1, false);
+    CHECK(sim_books_open(&g->books, g->gateway_loop, &g->catalog->budgets, said) == ERR_OK);
     buf_init(&g->lines, 64u * MIB);
     g->generation = 1;
     g->view = (struct gateway_view){.workers = g->workers, .workers_n = 1, .ledger = g->books.ledger, .draining = &g->draining, .generation = &g->generation};
@@ -108,7 +110,7 @@ static inline void gateway_worker(struct gateway_world *g)
         .server = {.connections_max = 10, .body_max = MIB, .head_timeout_ns = 20 * NS_PER_S, .body_timeout_ns = 60 * NS_PER_S,
                    .idle_timeout_ns = 60 * NS_PER_S, .write_timeout_ns = 60 * NS_PER_S, .body_bytes_max = 8u * MIB, .server_name = "entente"},
         .exchange = {.requests_max = 100, .answer_max = MIB, .memory_max = 256u * MIB, .ping_ns = 5 * NS_PER_S},
-        .catalog = g->catalog, .ledger = g->books.ledger, .view = &g->view,
+        .catalog = g->catalog, .ledger = g->books.ledger, .budgets = g->books.budgets, .view = &g->view,
     };
     g->worker = g->workers[0] = worker_new(g->gateway_loop, &o);
     CHECK(worker_listen(g->worker, &at, NULL, &why) == ERR_OK);
@@ -130,11 +132,27 @@ static inline void gateway_world_open(struct gateway_world *g, uint64_t seed, co
     gateway_worker(g);
 }
 
-/* Valid until it is asked for again. */
+struct gateway_writing {
+    struct books *books;
+    struct buf *lines;
+};
+
+static inline enum err gateway_write_usage(void *owner, uint64_t seq, const struct entry *e, struct span body)
+{
+    const struct gateway_writing *w = owner;
+    return e->kind == ENTRY_USAGE ? books_write_json(w->books, seq, e, w->lines) : ERR_OK;
+}
+
+/* Each usage entry as a line of JSON. Valid until it is asked for again. */
 static inline struct span gateway_records(struct gateway_world *g)
 {
+    char why[512] = "";
+    struct gateway_writing w = {.lines = &g->lines};
     buf_clear(&g->lines);
-    CHECK(sim_books_read(&g->books, &g->lines) == ERR_OK);
+    ledger_flush(g->books.ledger);
+    CHECK(sim_books_read(&g->books, &w.books, why) == ERR_OK);
+    CHECK(books_each(w.books, 0, books_size(w.books), gateway_write_usage, &w) == ERR_OK);
+    books_close(w.books);
     return buf_span(&g->lines);
 }
 
@@ -189,6 +207,7 @@ static inline void gateway_world_close(struct gateway_world *g)
     worker_free(g->worker);
     sim_world_run_for(g->world, 300 * NS_PER_S);
     sim_books_close(&g->books);
+    sim_books_fini(&g->books);
     buf_fini(&g->lines);
     catalog_unref(g->catalog);
     CHECK(loop_socks(g->gateway_loop) == 0 && loop_timers(g->gateway_loop) == 0);
